@@ -82,7 +82,11 @@ class World:
 
 
 class Backend(Protocol):
-    """Real machines, or none. Methods block; all are idempotent; they raise BackendError."""
+    """Real machines, or none. Methods block; all are idempotent; they raise BackendError.
+
+    They are called from several threads at once. For one machine or volume one verb runs at a time, except that
+    `cut_power`, `freeze`, `thaw` and `is_running` come at any time; `rewire` never runs twice at once.
+    """
 
     def open(self) -> None:
         """Make, or find again after a restart, what all machines share."""
@@ -94,7 +98,7 @@ class Backend(Protocol):
         """Make the network as `world` says, within milliseconds for one changed address."""
 
     def create(self, machine: Machine) -> None:
-        """Give a machine its disk; it is off."""
+        """Give a machine its disk; it is off. One that has a disk keeps it and takes the new cores and memory."""
 
     def start(self, server_id: int) -> None:
         """Power on; returns when the machine's first process runs."""
@@ -125,6 +129,9 @@ class Backend(Protocol):
 
     def detach_volume(self, volume_id: int) -> None:
         """The device goes from the machine that has it."""
+
+    def resize_volume(self, volume_id: int, size_gb: int) -> None:
+        """The device grows, also in a running machine; its file system is the guest's affair."""
 
     def delete_volume(self, volume_id: int) -> None:
         """The data is gone."""

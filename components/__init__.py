@@ -1,0 +1,1 @@
+"""What exists in a cloud: components that somebody else's program can use too."""

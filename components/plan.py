@@ -1,0 +1,99 @@
+"""What a site is made of, before anything exists: plain data that topologies write and everything else reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+Scope = Literal["public", "private"]
+Role = Literal["balancer", "core", "database", "gui", "quorum"]
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What roles must know of the cloud, before anything is created.
+
+    `data_disk` is a path pattern that matches the one data volume of a host. `endpoint` and `token` are the
+    mover's alone. `moves` says, for each moving address, how the mover finds it.
+    """
+
+    cloud: str
+    data_disk: str
+    endpoint: str
+    token: str
+    moves: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """One server.
+
+    `number` is unique in the site and becomes the server id in call records. Hosts of the same `placement`
+    never share a physical machine. `data_disk_gb` is 0 for a host without a data volume. `rebuild` is the
+    count that replaces the server when it changes.
+    """
+
+    name: str
+    roles: tuple[Role, ...]
+    number: int
+    private_ip: str
+    server_type: str
+    image: str
+    placement: str
+    data_disk_gb: int = 0
+    rebuild: int = 0
+
+
+@dataclass(frozen=True)
+class VipPlan:
+    """An address that moves between two hosts. `members` are (main, backup); a public one has no `ip` yet."""
+
+    name: str
+    scope: Scope
+    members: tuple[str, str]
+    ip: str | None = None
+
+
+@dataclass(frozen=True)
+class SitePlan:
+    """One data centre's worth of a topology. `settings` is what role templates may read."""
+
+    stack: str
+    region: str
+    network: str
+    subnet: str
+    hosts: tuple[HostPlan, ...]
+    vips: tuple[VipPlan, ...]
+    protected: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def host(self, name: str) -> HostPlan:
+        """The host of that name. Raises KeyError."""
+        return _named(self.hosts, name)
+
+    def vip(self, name: str) -> VipPlan:
+        """The moving address of that name. Raises KeyError."""
+        return _named(self.vips, name)
+
+    def with_role(self, role: Role) -> tuple[HostPlan, ...]:
+        """All hosts that run `role`, in the order of the plan."""
+        return tuple(h for h in self.hosts if role in h.roles)
+
+    def vips_of(self, host: HostPlan) -> tuple[VipPlan, ...]:
+        """The moving addresses that `host` may hold."""
+        return tuple(v for v in self.vips if host.name in v.members)
+
+    def cloud_name(self, name: str) -> str:
+        """The name of a host, address or network in the provider's project."""
+        return f"{self.stack}-{name}"
+
+
+_Named = TypeVar("_Named", HostPlan, VipPlan)
+
+
+def _named(items: Iterable[_Named], name: str) -> _Named:
+    for item in items:
+        if item.name == name:
+            return item
+    raise KeyError(name)

@@ -1,0 +1,155 @@
+"""Moves addresses through the Hetzner API; the only code on a host that knows the token.
+
+Every call has a deadline, every move is read back: a reply that says success is not yet an address that moved.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from failover.config import Address, Member
+
+TIMEOUT = (1.0, 3.0)
+"""Seconds to connect and to read; hcloud-python has none of its own."""
+
+POLL = 0.25
+WORTH_ANOTHER_TRY = {409, 423, 429, 500, 502, 503, 504}
+"""conflict, locked, rate_limit_exceeded and server errors (docs.hetzner.cloud, Errors)."""
+
+NOBODY = None
+
+
+class CloudError(Exception):
+    """The API refused or did not answer in time; one sentence."""
+
+
+@dataclass
+class Hetzner:
+    """One project's API. `sleep` and `now` can be replaced in tests."""
+
+    endpoint: str
+    token: str
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.monotonic
+    session: requests.Session = field(default_factory=requests.Session)
+    ids: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def holder(self, address: Address, deadline: float) -> str | None:
+        """Who holds the address: a member's name, NOBODY, or "?" for a server that is no member."""
+        if address.kind == "floating_ip":
+            server = self._find("floating_ips", address.where["name"], deadline)["server"]
+            return self._member_by_server(address, server, deadline)
+        gateway = self._gateway(address, deadline)
+        return next((m.name for m in address.members if m.ip == gateway), "?" if gateway else NOBODY)
+
+    def assign(self, address: Address, member: Member, deadline: float) -> None:
+        """Give the address to the member and read it back. Raises CloudError at the deadline."""
+        move = self._assign_floating_ip if address.kind == "floating_ip" else self._move_route
+        pause = 0.2
+        while True:
+            try:
+                move(address, member, deadline)
+                if self.holder(address, deadline) == member.name:
+                    return
+                why = "the API says yes and the address has not moved"
+            except CloudError as error:
+                why = str(error)
+                self.ids.clear()
+            if self.now() + pause > deadline:
+                raise CloudError(f"{address.name} could not be given to {member.name}: {why}")
+            self.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not cryptography
+            pause = min(pause * 2, 2.0)
+
+    def _assign_floating_ip(self, address: Address, member: Member, deadline: float) -> None:
+        floating = self._id("floating_ips", address.where["name"], deadline)
+        server = self._id("servers", member.server, deadline)
+        self._act(f"floating_ips/{floating}/actions/assign", {"server": server}, deadline)
+
+    def _move_route(self, address: Address, member: Member, deadline: float) -> None:
+        network = self._id("networks", address.where["network"], deadline)
+        destination = address.where["destination"]
+        gateway = self._gateway(address, deadline)
+        if gateway == member.ip:
+            return
+        if gateway:
+            route = {"destination": destination, "gateway": gateway}
+            self._act(f"networks/{network}/actions/delete_route", route, deadline)
+        route = {"destination": destination, "gateway": member.ip}
+        self._act(f"networks/{network}/actions/add_route", route, deadline)
+
+    def _gateway(self, address: Address, deadline: float) -> str | None:
+        network = self._find("networks", address.where["network"], deadline)
+        routes = (r for r in network["routes"] if r["destination"] == address.where["destination"])
+        return next((route["gateway"] for route in routes), None)
+
+    def _member_by_server(self, address: Address, server: int | None, deadline: float) -> str | None:
+        if server is None:
+            return NOBODY
+        for member in address.members:
+            if self._id("servers", member.server, deadline) == server:
+                return member.name
+        return "?"
+
+    def _id(self, kind: str, name: str, deadline: float) -> int:
+        if (kind, name) not in self.ids:
+            self.ids[kind, name] = self._find(kind, name, deadline)["id"]
+        return self.ids[kind, name]
+
+    def _find(self, kind: str, name: str, deadline: float) -> dict[str, Any]:
+        found: list[dict[str, Any]] = self._call("GET", kind, deadline, params={"name": name})[kind]
+        if not found:
+            raise CloudError(f"the project has no {kind} called {name}")
+        return found[0]
+
+    def _act(self, path: str, body: dict[str, Any], deadline: float) -> None:
+        action = self._call("POST", path, deadline, json=body)["action"]
+        while action["status"] == "running":
+            if self.now() > deadline:
+                raise CloudError(f"{action['command']} was still running at the deadline")
+            self.sleep(POLL)
+            action = self._call("GET", f"actions/{action['id']}", deadline)["action"]
+        if action["status"] == "error":
+            raise CloudError(f"{action['command']} failed: {action['error']['message']}")
+
+    def _call(self, method: str, path: str, deadline: float, **more: Any) -> dict[str, Any]:
+        pause = 0.2
+        while True:
+            try:
+                return self._once(method, path, **more)
+            except TransientError as error:
+                if method == "POST" or self.now() + pause > deadline:
+                    raise CloudError(str(error)) from None
+            self.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    def _once(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        try:
+            reply = self.session.request(
+                method, f"{self.endpoint}/{path}", headers=headers, timeout=TIMEOUT, allow_redirects=False, **more
+            )
+        except requests.RequestException as error:
+            raise TransientError(f"the API did not answer: {type(error).__name__}") from None
+        if reply.status_code in WORTH_ANOTHER_TRY:
+            raise TransientError(f"the API answered {reply.status_code} {_code(reply)}")
+        if not reply.ok:
+            raise CloudError(f"the API refused {method} {path}: {reply.status_code} {_code(reply)}")
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+
+class TransientError(Exception):
+    """A fault that may be gone in a moment."""
+
+
+def _code(reply: requests.Response) -> str:
+    try:
+        return str(reply.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,165 @@
+"""The mover: moves the addresses of a fixed list to the host that asks, and nothing else.
+
+Runs on the database hosts, which alone have the cloud's token. A host proves who it is with its certificate and
+can only claim an address for itself, and only one that lists it as a member.
+
+    GET  /addresses         who holds what: {"sip": "balancer-1", "database": null}
+    POST /addresses/NAME    give it to me; {"only_if_free": true} leaves it where it is when somebody has it
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from failover.cloud import CloudError, Hetzner
+from failover.config import Address, Member, MoverConfig, mover_config, tls_context
+
+CONFIG = Path("/etc/m2/mover.json")
+READ_DEADLINE = 5.0
+MOVE_DEADLINE = 30.0
+LARGEST_BODY = 1024
+
+log = logging.getLogger("mover")
+
+
+class RefusedError(Exception):
+    """A request that is not answered as wished: an HTTP status and a sentence."""
+
+    def __init__(self, status: HTTPStatus, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+@dataclass
+class Mover:
+    """The fixed list in front of the cloud; one move at a time for each address."""
+
+    config: MoverConfig
+    cloud: Hetzner
+    locks: dict[str, threading.Lock] = field(default_factory=dict)
+
+    def holders(self) -> dict[str, str | None]:
+        """Who holds each address. Raises CloudError."""
+        deadline = time.monotonic() + READ_DEADLINE
+        return {address.name: self.cloud.holder(address, deadline) for address in self.config.addresses}
+
+    def claim(self, name: str, host: str, only_if_free: bool) -> str:
+        """Give the address to `host`; who holds it afterwards. Raises RefusedError and CloudError."""
+        address, member = self._allowed(name, host)
+        deadline = time.monotonic() + MOVE_DEADLINE
+        with self.locks.setdefault(name, threading.Lock()):
+            holder = self.cloud.holder(address, deadline)
+            if holder == host or (holder is not None and only_if_free):
+                return holder
+            self.cloud.assign(address, member, deadline)
+        log.info("%s moved from %s to %s", name, holder or "nobody", host)
+        return host
+
+    def _allowed(self, name: str, host: str) -> tuple[Address, Member]:
+        address = next((a for a in self.config.addresses if a.name == name), None)
+        member = address.member(host) if address else None
+        if address is None or member is None:
+            raise RefusedError(HTTPStatus.FORBIDDEN, f"{host} may not hold {name}")
+        return address, member
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a host; stays open between requests."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+    mover: Mover
+
+    def do_GET(self) -> None:
+        self._answer(self._holders)
+
+    def do_POST(self) -> None:
+        self._answer(self._claim)
+
+    def _holders(self) -> dict[str, str | None]:
+        if self.path != "/addresses":
+            raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
+        return self.mover.holders()
+
+    def _claim(self) -> dict[str, str | None]:
+        prefix, _, name = self.path.rpartition("/")
+        if prefix != "/addresses":
+            raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
+        return {"holder": self.mover.claim(name, self._host(), bool(self._body().get("only_if_free")))}
+
+    def _body(self) -> dict[str, Any]:
+        length = int(self.headers.get("Content-Length") or 0)
+        if length > LARGEST_BODY:
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too long")
+        body = json.loads(self.rfile.read(length) or b"{}")
+        return body if isinstance(body, dict) else {}
+
+    def _host(self) -> str:
+        connection: Any = self.connection
+        subject = connection.getpeercert()["subject"]
+        return next(str(value) for part in subject for key, value in part if key == "commonName")
+
+    def _answer(self, work: Callable[[], dict[str, str | None]]) -> None:
+        try:
+            status, body = HTTPStatus.OK, work()
+        except RefusedError as refusal:
+            status, body = refusal.status, {"error": str(refusal)}
+        except CloudError as error:
+            status, body = HTTPStatus.BAD_GATEWAY, {"error": str(error)}
+        except ValueError:
+            status, body = HTTPStatus.BAD_REQUEST, {"error": "the request is no JSON object"}
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Moves are logged by the mover; polls are not worth a line."""
+
+
+class Server(ThreadingHTTPServer):
+    """TLS is spoken in the connection's own thread, so a silent peer cannot stop the others."""
+
+    daemon_threads = True
+
+    def __init__(self, mover: Mover, context: ssl.SSLContext) -> None:
+        self._context = context
+        handler = type("BoundHandler", (Handler,), {"mover": mover})
+        super().__init__((mover.config.listen, mover.config.port), handler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        request.settimeout(Handler.timeout)
+        try:
+            secured = self._context.wrap_socket(request, server_side=True)
+        except (OSError, ssl.SSLError) as error:
+            log.warning("refused a connection from %s: %s", client_address[0], error)
+            return
+        with secured:
+            super().finish_request(secured, client_address)
+
+
+def main() -> int:
+    """Serve until stopped. The token comes as a systemd credential."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    config = mover_config(CONFIG)
+    token = (Path(os.environ["CREDENTIALS_DIRECTORY"]) / "token").read_text().strip()
+    Server(Mover(config, Hetzner(config.endpoint, token)), tls_context(ssl.Purpose.CLIENT_AUTH)).serve_forever()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

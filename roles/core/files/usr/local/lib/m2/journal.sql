@@ -1,0 +1,18 @@
+-- The core's own journal: every call record is on disk here before it is anywhere else.
+PRAGMA journal_mode = WAL;
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    call_id BLOB NOT NULL,
+    from_tag BLOB NOT NULL,
+    to_tag BLOB NOT NULL,
+    began REAL NOT NULL,
+    answered REAL,
+    ended REAL NOT NULL,
+    code INTEGER NOT NULL,
+    caller BLOB NOT NULL,
+    callee BLOB NOT NULL,
+    carrier_in TEXT NOT NULL,
+    carrier_out TEXT NOT NULL,
+    source TEXT NOT NULL,
+    packets INTEGER
+);

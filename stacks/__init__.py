@@ -1,0 +1,1 @@
+"""What is deployed: settings, topologies and what must hold of them."""

@@ -1,0 +1,58 @@
+"""Which host has which private address: pure arithmetic, so that adding a host never moves another.
+
+The first half of the network is the subnet of the hosts, the second half is for addresses that move: a route to
+one must lie inside the network and outside every subnet (docs.hetzner.com, Networks).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+BLOCKS = {"balancer": 11, "database": 21, "gui": 31, "witness": 41, "core": 51}
+"""Offset of each kind's first host in the subnet; all but cores have at most ten."""
+
+SINGLE = ("gui", "witness")
+COUNTS = {"full": {"balancer": 2, "database": 2, "gui": 1}}
+"""How many hosts of each kind a topology has, cores apart."""
+
+VIPS = {"database": 1, "sip-private": 2}
+SMALLEST_NETWORK = 24
+LARGEST_NETWORK = 16
+
+
+def subnet(network: IPv4Network) -> IPv4Network:
+    """The half of the network in which hosts live."""
+    return next(network.subnets(prefixlen_diff=1))
+
+
+def host_name(kind: str, index: int) -> str:
+    """The name of the `index`th host of a kind, counted from 1."""
+    return kind if kind in SINGLE else f"{kind}-{index}"
+
+
+def host_names(topology: str, cores: int) -> list[str]:
+    """The names of all hosts of a topology."""
+    counts = {**COUNTS[topology], "core": cores}
+    return [host_name(kind, index) for kind, count in counts.items() for index in range(1, count + 1)]
+
+
+def host_offset(kind: str, index: int) -> int:
+    """The offset in the subnet of the `index`th host of a kind, counted from 1; also the host's number."""
+    return BLOCKS[kind] + index - 1
+
+
+def host_address(network: IPv4Network, kind: str, index: int) -> str:
+    """The private address of a host."""
+    return str(subnet(network)[host_offset(kind, index)])
+
+
+def vip_address(network: IPv4Network, name: str) -> str:
+    """The private address that moves."""
+    _, vips = network.subnets(prefixlen_diff=1)
+    return str(vips[VIPS[name]])
+
+
+def core_limit(network: IPv4Network) -> int:
+    """How many cores fit."""
+    last_usable = subnet(network).num_addresses - 2
+    return last_usable - BLOCKS["core"] + 1

@@ -1,0 +1,84 @@
+"""What must hold of any plan, whoever made it; checked at every preview.
+
+Each function returns a sentence for each thing that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
+
+from components.bundle import openings
+from components.openings import Opening
+from components.plan import SitePlan
+
+QUORUM_SIZE = 3
+PRIVATE_SERVICES = {"3306": "MariaDB", "2379-2380": "etcd", "8443": "the mover"}
+"""What no public address may ever answer on."""
+
+
+def problems(plan: SitePlan) -> list[str]:
+    """Everything that is wrong with a plan. Raises BundleError when a role cannot say what it opens."""
+    opened = {host.name: openings(plan, host) for host in plan.hosts}
+    return [
+        *_addresses_are_unique(plan),
+        *_addresses_are_in_range(plan),
+        *_numbers_are_unique(plan),
+        *_quorum_survives_one_machine(plan),
+        *_pairs_are_apart(plan),
+        *_private_stays_private(opened),
+        *_ssh_is_for_admins(plan, opened),
+    ]
+
+
+def _addresses_are_unique(plan: SitePlan) -> Iterator[str]:
+    used = Counter([*(h.private_ip for h in plan.hosts), *(v.ip for v in plan.vips if v.ip)])
+    yield from (f"address {ip} is used {count} times" for ip, count in used.items() if count > 1)
+
+
+def _addresses_are_in_range(plan: SitePlan) -> Iterator[str]:
+    network, subnet = IPv4Network(plan.network), IPv4Network(plan.subnet)
+    gateway = network[1]
+    for host in plan.hosts:
+        address = IPv4Address(host.private_ip)
+        if address not in subnet or address in (subnet[0], subnet[-1], gateway):
+            yield f"{host.name}: {address} is no host address of subnet {subnet}"
+    for vip in plan.vips:
+        if vip.ip and (IPv4Address(vip.ip) not in network or IPv4Address(vip.ip) in subnet):
+            yield f"{vip.name}: {vip.ip} must lie in network {network} and outside of subnet {subnet}"
+
+
+def _numbers_are_unique(plan: SitePlan) -> Iterator[str]:
+    used = Counter(host.number for host in plan.hosts)
+    yield from (f"host number {number} is used {count} times" for number, count in used.items() if count > 1)
+
+
+def _quorum_survives_one_machine(plan: SitePlan) -> Iterator[str]:
+    members = plan.with_role("quorum")
+    if len(members) != QUORUM_SIZE:
+        yield f"the quorum has {len(members)} members; it needs {QUORUM_SIZE}"
+    if len({member.placement for member in members}) > 1:
+        yield "members of the quorum are in different placements and may share a physical machine"
+
+
+def _pairs_are_apart(plan: SitePlan) -> Iterator[str]:
+    for vip in plan.vips:
+        main, backup = (plan.host(name) for name in vip.members)
+        if main == backup or main.placement != backup.placement:
+            yield f"{vip.name}: {main.name} and {backup.name} may share a physical machine"
+
+
+def _private_stays_private(opened: Mapping[str, tuple[Opening, ...]]) -> Iterator[str]:
+    for host, of_host in opened.items():
+        for opening in of_host:
+            if opening.scope == "public" and opening.ports in PRIVATE_SERVICES:
+                yield f"{host}: {PRIVATE_SERVICES[opening.ports]} is open on a public address"
+
+
+def _ssh_is_for_admins(plan: SitePlan, opened: Mapping[str, tuple[Opening, ...]]) -> Iterator[str]:
+    admins = [IPv4Network(text) for text in plan.settings["admins"]["ssh_from"]]
+    for host, of_host in opened.items():
+        for source in (s for opening in of_host if opening.ports == "22" for s in opening.sources):
+            if not any(IPv4Network(source).subnet_of(admin) for admin in collapse_addresses(admins)):
+                yield f"{host}: SSH is open to {source}, which is not in admins.ssh_from"

@@ -1,0 +1,305 @@
+"""The settings of a stack: typed, and every error of a stack file told at once.
+
+A rule that spans settings runs when each of its own settings is valid, so one wrong value never hides another.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticUndefined
+
+from components.plan import Role
+from stacks import addressing
+
+NAMESPACE = "m2"
+Region = Literal["fsn1", "nbg1", "hel1", "ash", "hil", "sin"]
+
+
+class SettingsError(ValueError):
+    """A stack file is wrong; the message has one line for each of its errors."""
+
+
+def setting(description: str, allowed: str, default: Any = PydanticUndefined, **constraints: Any) -> Any:
+    """A field that can say what it is for and what may stand in it."""
+    return Field(default, description=description, json_schema_extra={"allowed": allowed}, **constraints)
+
+
+def _administrators(network: IPv4Network) -> IPv4Network:
+    if network.prefixlen < 16:
+        raise ValueError("opens SSH to far too many addresses")
+    return network
+
+
+def _ports(text: str) -> str:
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and last.isdigit() and 1024 <= int(first) < int(last) <= 65535):
+        raise ValueError("not a range of ports")
+    return text
+
+
+def _site_network(network: IPv4Network) -> IPv4Network:
+    right_size = addressing.LARGEST_NETWORK <= network.prefixlen <= addressing.SMALLEST_NETWORK
+    if not (right_size and network.is_private):
+        raise ValueError("not a private network of that size")
+    return network
+
+
+def _gateway(text: str) -> str:
+    address, _, port = text.partition(":")
+    IPv4Address(address)
+    if port and not (port.isdigit() and 1 <= int(port) <= 65535):
+        raise ValueError("not a port")
+    return text
+
+
+AdminNetwork = Annotated[IPv4Network, AfterValidator(_administrators)]
+SiteNetwork = Annotated[IPv4Network, AfterValidator(_site_network)]
+PortRange = Annotated[str, AfterValidator(_ports)]
+SshKey = Annotated[
+    str, StringConstraints(pattern=r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-\S+|sk-\S+) [A-Za-z0-9+/=]+( .*)?$")
+]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Gateway = Annotated[str, AfterValidator(_gateway)]
+Prefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,15}$")]
+TypeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.-]+$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+NETWORKS = "a list of IPv4 networks in CIDR notation, such as [203.0.113.7/32]"
+SSH_KEYS = "a list of public keys in OpenSSH format, such as ['ssh-ed25519 AAAA... me']"
+
+
+class Group(BaseModel):
+    """A setting with parts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Admins(Group):
+    """Who may log in, and from where."""
+
+    ssh_from: list[AdminNetwork] = setting("From where SSH is open", f"{NETWORKS}, none larger than /16", min_length=1)
+    ssh_keys: list[SshKey] = setting("Whose keys log in as `admin`", SSH_KEYS, min_length=1)
+
+
+class Carrier(Group):
+    """One carrier: where its calls come from and which numbers go to it."""
+
+    name: Name = setting("Its name in call records", "lower-case letters, digits and -, at most 31 characters")
+    addresses: list[IPv4Network] = setting("Where its calls come from", NETWORKS, min_length=1)
+    gateway: Gateway | None = setting("Where calls to it go", "an IPv4 address, or address:port", None)
+    prefixes: list[Prefix] = setting("Numbers that go to it, longest match", "a list of digits; '' for all others", [])
+
+
+class ServerTypes(Group):
+    """The provider's server type of each role."""
+
+    balancer: TypeName = setting("of balancers", "a server type of the provider", "ccx13")
+    core: TypeName = setting("of cores", "a server type of the provider", "ccx23")
+    database: TypeName = setting("of databases", "a server type of the provider", "ccx23")
+    gui: TypeName = setting("of the GUI server", "a server type of the provider", "cx23")
+
+
+class Images(Group):
+    """The provider's image of each role; a running host keeps the one it has until it is rebuilt."""
+
+    balancer: TypeName = setting("of balancers", "a Debian 12 image of the provider", "debian-12")
+    core: TypeName = setting("of cores", "a Debian 12 image of the provider", "debian-12")
+    database: TypeName = setting("of databases", "a Debian 12 image of the provider", "debian-12")
+    gui: TypeName = setting("of the GUI server", "a Debian 12 image of the provider", "debian-12")
+
+
+class VendorSoftware(Group):
+    """The vendor's software in place of a reference role."""
+
+    script: str = setting("Installs it; a path in this repository", "a file that exists")
+    sha256: Sha256 = setting("Checksum of the script", "64 hexadecimal digits (sha256sum SCRIPT)")
+    licence: str = setting("Given to the script as M2_LICENCE; make it `secure:`", "a text", "")
+
+
+class Bastion(Group):
+    """A host through which `up` reaches the servers."""
+
+    host: str = setting("Its address", "a name or an address")
+    user: str = setting("Login there", "a user name", "root")
+    port: int = setting("SSH port there", "1 to 65535", 22, ge=1, le=65535)
+    host_key: str = setting("Its SSH host key", "one line as in known_hosts without the host: 'ssh-ed25519 AAAA...'")
+
+
+class Settings(Group):
+    """Everything that a stack file may say."""
+
+    topology: Literal["full"] = setting("Which architecture", "full")
+    region: Region = setting("Location of all servers", ", ".join(get_args(Region)))
+    root_secret: str = setting(
+        "From which every key and password is derived",
+        "at least 32 characters; set it with `pulumi config set --secret root_secret $(openssl rand -hex 32)`",
+        min_length=32,
+    )
+    secrets_epoch: int = setting("Raise it to change every key and password", "1 or more", 1, ge=1)
+    admins: Admins = setting("Who may log in, and from where", "ssh_from and ssh_keys")
+    carriers: list[Carrier] = setting("Who may send and take calls", "a list of name, addresses, gateway, prefixes", [])
+    gui_from: list[IPv4Network] | None = setting("From where the GUI is open", f"{NETWORKS}; default: ssh_from", None)
+    network: SiteNetwork = setting(
+        "The private network", "a private IPv4 network, /16 to /24", IPv4Network("10.0.0.0/16")
+    )
+    cores: int = setting("Number of cores", "2 to 200", 2, ge=2, le=200)
+    server_types: ServerTypes = setting("Server type of each role", "balancer, core, database, gui", ServerTypes())
+    images: Images = setting("Image of each role", "balancer, core, database, gui", Images())
+    database_disk_gb: int = setting("Data volume of each database, GB", "10 to 10240", 100, ge=10, le=10240)
+    sip_port: int = setting("SIP port, UDP and TCP", "1024 to 65535", 5060, ge=1024, le=65535)
+    rtp_ports: PortRange = setting("Media ports of each core", "first-last, 1024 to 65535", "16384-32768")
+    max_call_hours: int = setting("A call is ended after this many hours", "1 to 24", 4, ge=1, le=24)
+    probe_interval: int = setting("Seconds between health checks of cores", "1 to 30", 2, ge=1, le=30)
+    takeover_after: int = setting("Seconds until the backup database takes over", "5 to 300", 10, ge=5, le=300)
+    protected: bool = setting("Refuse to delete what matters", "true, false", True)
+    rebuild: dict[str, int] = setting("Raise a host's count to replace its server", "host: count", {})
+    vendor: dict[Role, VendorSoftware] = setting("The vendor's software, by role", "script, sha256, licence", {})
+    bastion: Bastion | None = setting("A host to reach the servers through", "host, user, port, host_key", None)
+
+
+def parse(config: Mapping[str, str], secret_keys: frozenset[str] = frozenset()) -> Settings:
+    """The settings of a stack from Pulumi's configuration, keys with their namespace. Raises SettingsError."""
+    given = {key.removeprefix(f"{NAMESPACE}:"): text for key, text in config.items() if key.startswith(f"{NAMESPACE}:")}
+    hidden = {key.removeprefix(f"{NAMESPACE}:") for key in secret_keys} | {"root_secret"}
+    values: dict[str, Any] = {}
+    errors = [_unknown(key, Settings) for key in given if key not in Settings.model_fields]
+    for name, field in Settings.model_fields.items():
+        errors += _read(name, field, given, values, hidden)
+    errors += _broken_rules(values)
+    if errors:
+        raise SettingsError("\n".join(errors))
+    return Settings.model_construct(**values)
+
+
+def _read(
+    name: str, field: FieldInfo, given: Mapping[str, str], values: dict[str, Any], hidden: set[str]
+) -> Iterator[str]:
+    if name not in given:
+        if field.is_required():
+            yield f"{name}: missing; allowed: {_allowed(field)}"
+        else:
+            values[name] = field.get_default()
+        return
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+        values[name] = adapter.validate_python(_decode(given[name]))
+    except ValidationError as error:
+        yield from (_explain(name, field, detail, name in hidden) for detail in error.errors())
+
+
+def _decode(text: str) -> Any:
+    """Pulumi hands over objects and lists as JSON and everything else as it was written."""
+    if text[:1] not in "[{":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _explain(name: str, field: FieldInfo, detail: ErrorDetails, hidden: bool) -> str:
+    path, inner = name, field
+    group: type[BaseModel] | None = None
+    for step in detail["loc"]:
+        group = _group_of(inner)
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif group is None:
+            path += f".{step}"
+        elif step in group.model_fields:
+            path, inner = f"{path}.{step}", group.model_fields[step]
+    if detail["type"] == "extra_forbidden" and group is not None:
+        return _unknown(str(detail["loc"][-1]), group, f"{path}.")
+    if detail["type"] == "missing":
+        return f"{path}: missing; allowed: {_allowed(inner)}"
+    shown = "[secret]" if hidden else repr(detail["input"])
+    return f"{path}: {shown}; allowed: {_allowed(inner)}"
+
+
+def _group_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The group inside a field's type: of `list[Carrier]` it is Carrier."""
+    pending = [field.annotation]
+    while pending:
+        kind = pending.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+        pending.extend(get_args(kind))
+    return None
+
+
+def _allowed(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra["allowed"]) if isinstance(extra, dict) else ""
+
+
+def _unknown(key: str, group: type[BaseModel], prefix: str = "") -> str:
+    known = list(group.model_fields)
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {prefix}{near[0]}?" if near else f"allowed: {', '.join(known)}"
+    return f"{prefix}{key}: there is no such setting; {hint}"
+
+
+def _broken_rules(values: Mapping[str, Any]) -> Iterator[str]:
+    for needs, rule in RULES:
+        if all(name in values for name in needs):
+            yield from rule(*(values[name] for name in needs))
+
+
+def _cores_fit(cores: int, network: IPv4Network) -> Iterator[str]:
+    limit = addressing.core_limit(network)
+    if cores > limit:
+        yield f"cores: {cores}; allowed: at most {limit} in network {network} (a larger network has room for more)"
+
+
+def _rebuilds_hosts(topology: str, cores: int, rebuild: Mapping[str, int]) -> Iterator[str]:
+    hosts = addressing.host_names(topology, cores)
+    for name, count in rebuild.items():
+        if name not in hosts:
+            near = difflib.get_close_matches(name, hosts, n=1) or [", ".join(hosts)]
+            yield f"rebuild.{name}: this stack has no such host; allowed: {near[0]}"
+        if count < 0:
+            yield f"rebuild.{name}: {count}; allowed: 0 or more"
+
+
+def _sip_apart_from_media(sip_port: int, rtp_ports: str) -> Iterator[str]:
+    first, last = map(int, rtp_ports.split("-"))
+    if first <= sip_port <= last:
+        yield f"sip_port: {sip_port} lies in rtp_ports {rtp_ports}; allowed: a port outside of it"
+
+
+def _carriers_differ(carriers: list[Carrier]) -> Iterator[str]:
+    names = [carrier.name for carrier in carriers]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"carriers: two are called {name!r}; allowed: each name once"
+    prefixes = [(prefix, carrier.name) for carrier in carriers for prefix in carrier.prefixes]
+    for prefix in sorted({p for p, _ in prefixes if sum(p == other for other, _ in prefixes) > 1}):
+        owners = ", ".join(name for p, name in prefixes if p == prefix)
+        yield f"carriers: prefix {prefix!r} goes to {owners}; allowed: one carrier for a prefix"
+    for carrier in carriers:
+        if carrier.prefixes and carrier.gateway is None:
+            yield f"carriers: {carrier.name} has prefixes and no gateway; allowed: a gateway for the calls"
+
+
+def _carriers_outside(carriers: list[Carrier], network: IPv4Network) -> Iterator[str]:
+    for carrier in carriers:
+        inside = [str(address) for address in carrier.addresses if address.overlaps(network)]
+        if carrier.gateway and IPv4Address(carrier.gateway.split(":")[0]) in network:
+            inside.append(carrier.gateway)
+        for address in inside:
+            yield f"carriers: {address} of {carrier.name} lies in network {network}; allowed: addresses outside of it"
+
+
+RULES = (
+    (("cores", "network"), _cores_fit),
+    (("topology", "cores", "rebuild"), _rebuilds_hosts),
+    (("sip_port", "rtp_ports"), _sip_apart_from_media),
+    (("carriers",), _carriers_differ),
+    (("carriers", "network"), _carriers_outside),
+)
