@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
+from hashlib import sha256
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from components.plan import HostPlan, Platform, SitePlan
 ROOT = Path(__file__).parent.parent
 PROGRAMS = "/usr/local/lib/m2"
 BASE = "base"
+VENDOR = "vendor"
 
 
 class BundleError(ValueError):
@@ -113,6 +115,7 @@ class Renderer:
         roles = _roles(self.plan, host)
         context = {**self._context(host), "openings": openings(self.plan, host)}
         files = [file for role in roles for file in self._files(role, context)]
+        files += [file for name in host.roles for file in _vendor_files(self.plan, name)]
         return Bundle(
             host=host.name,
             private_ip=host.private_ip,
@@ -174,17 +177,39 @@ def _roles(plan: SitePlan, host: HostPlan) -> list[Role]:
 
 
 def _role(plan: SitePlan, host: HostPlan, name: str) -> Role:
-    context = {"host": host, "site": plan, "settings": plan.settings}
-    raw = yaml.safe_load(_render(ROOT / "roles" / name / "role.yaml", context))
+    raw = _role_yaml(plan, host, name, name)
+    opens = raw.get("opens", ())
+    if name in plan.settings["vendor"]:
+        raw = _role_yaml(plan, host, VENDOR, name)
     return Role(
-        name=name,
+        name=VENDOR if name in plan.settings["vendor"] else name,
         packages=tuple(raw.get("packages", ())),
         hardware_packages=tuple(raw.get("hardware_packages", ())),
         programs=tuple(raw.get("programs", ())),
-        opens=tuple(RoleOpening.parse(entry) for entry in raw.get("opens", ())),
+        opens=tuple(RoleOpening.parse(entry) for entry in opens),
         rights=raw.get("rights", {}),
         services=tuple(_service(entry) for entry in raw.get("services", ())),
     )
+
+
+def _role_yaml(plan: SitePlan, host: HostPlan, source: str, role: str) -> dict[str, Any]:
+    context = {"host": host, "site": plan, "settings": plan.settings, "role": role}
+    return dict(yaml.safe_load(_render(ROOT / "roles" / source / "role.yaml", context)))
+
+
+def _vendor_files(plan: SitePlan, role: str) -> Iterator[File]:
+    """The vendor's installer and licence; the installer must be the one that was reviewed."""
+    if role not in plan.settings["vendor"]:
+        return
+    wanted = plan.settings["vendor"][role]
+    script = ROOT / wanted["script"]
+    if not script.is_file():
+        raise BundleError(f"vendor.{role}.script: {wanted['script']!r}; allowed: a file of this repository")
+    checksum = sha256(script.read_bytes()).hexdigest()
+    if checksum != wanted["sha256"]:
+        raise BundleError(f"vendor.{role}.sha256: {wanted['sha256']}; allowed: {checksum}, which is {wanted['script']}")
+    yield File(f"/etc/m2/vendor/{role}/install", script.read_text(), "0700 root:root")
+    yield File(f"/etc/m2/vendor/{role}/licence", wanted["licence"], "0600 root:root")
 
 
 def _sources(role: Role) -> Iterator[tuple[str, Path]]:

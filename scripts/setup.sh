@@ -1,4 +1,5 @@
-# Sourced by the scripts: makes .venv with the pinned packages, once for each requirements.txt. Sets PROJECT and PYTHON.
+# Sourced by the scripts: makes .venv with the pinned packages, once for each requirements.txt; `run NAME` starts
+# scripts/NAME.py with it.
 PROJECT=$(cd "$(dirname "$0")/.." && pwd)
 PYTHON=$PROJECT/.venv/bin/python
 
@@ -32,6 +33,12 @@ set_up() {
     [ -x "$PYTHON" ] || "$base" -m venv --clear "$PROJECT/.venv"
     "$PYTHON" -m pip install -q --disable-pip-version-check --require-hashes -r "$PROJECT/requirements.txt"
     echo "$wanted" > "$PROJECT/.venv/.requirements"
+}
+
+run() {
+    script=$1
+    shift
+    PYTHONPATH=$PROJECT exec "$PYTHON" -m "scripts.$script" "$@"
 }
 
 set_up

@@ -120,7 +120,7 @@ class VendorSoftware(Group):
 
     script: str = setting("Installs it; a path in this repository", "a file that exists")
     sha256: Sha256 = setting("Checksum of the script", "64 hexadecimal digits (sha256sum SCRIPT)")
-    licence: str = setting("Given to the script as M2_LICENCE; make it `secure:`", "a text", "")
+    licence: str = setting("What the script finds in the file $M2_LICENCE_FILE; make it `secure:`", "a text", "")
 
 
 class Bastion(Group):

@@ -1,0 +1,134 @@
+"""Preview, bring up, look at and destroy a stack.
+
+With the pulumi CLI where it is installed; else, for stacks on the local cloud, with the embedded engine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from scripts import report
+from scripts.engines import Engine, StackError, choose
+from scripts.localcloud import environment, is_local
+
+PROJECT = Path(__file__).parent.parent
+CHANGES = 7
+"""Exit code of a preview that was to find none, as the pulumi CLI's."""
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+say = Console(stderr=True, highlight=False)
+
+Name = Annotated[str, typer.Argument(help="the stack, such as full-fsn1")]
+ConfigFile = Annotated[Path | None, typer.Option(help="instead of stacks/Pulumi.STACK.yaml")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+
+
+@app.command()
+def preview(
+    stack: Name,
+    config_file: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the plan as `pulumi preview --json`")] = False,
+    expect_no_changes: Annotated[bool, typer.Option(help=f"exit {CHANGES} when there are changes")] = False,
+) -> None:
+    """Say what `up` would change; nothing is touched."""
+    plan = _engine(stack, config_file).preview()
+    if as_json:
+        print(json.dumps(plan, indent=2))
+    else:
+        _show(plan)
+    if expect_no_changes and report.has_changes(plan):
+        raise typer.Exit(CHANGES)
+
+
+@app.command()
+def up(stack: Name, config_file: ConfigFile = None, yes: Yes = False) -> None:
+    """Make the stack what its settings say. A half-finished one can simply be run again."""
+    engine = _engine(stack, config_file)
+    plan = engine.preview()
+    _show(plan)
+    if report.has_changes(plan):
+        _confirm(yes, f"Bring {stack} up?")
+        engine.up(say)
+    _show_outputs(engine.outputs(show_secrets=False))
+
+
+@app.command()
+def destroy(stack: Name, config_file: ConfigFile = None, yes: Yes = False) -> None:
+    """Delete everything of the stack; a protected one refuses before anything is deleted."""
+    engine = _engine(stack, config_file)
+    _confirm(yes, f"Delete everything of {stack}?")
+    engine.destroy(say)
+
+
+@app.command()
+def outputs(
+    stack: Name,
+    config_file: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    show_secrets: Annotated[bool, typer.Option(help="in plain text")] = False,
+) -> None:
+    """Addresses, the GUI's URL and login."""
+    values = _engine(stack, config_file).outputs(show_secrets)
+    if as_json:
+        print(json.dumps(values, indent=2))
+    else:
+        _show_outputs(values)
+
+
+def _engine(stack: str, config_file: Path | None) -> Engine:
+    file = config_file or PROJECT / "stacks" / f"Pulumi.{stack}.yaml"
+    if not file.exists():
+        raise StackError(f'{stack}: there is no {file}; README.md, "A real deployment", says how to make one')
+    if is_local(_endpoint(file)):
+        os.environ.update(environment())
+    return choose(PROJECT, stack, config_file)
+
+
+def _endpoint(file: Path) -> str:
+    config = (yaml.safe_load(file.read_text()) or {}).get("config") or {}
+    return str(config.get("hcloud:endpoint") or os.environ.get("HCLOUD_ENDPOINT", ""))
+
+
+def _show(plan: report.Plan) -> None:
+    for line in report.lines(plan):
+        say.print(line, markup=False, soft_wrap=True)
+    say.print(report.summary(plan))
+
+
+def _show_outputs(values: dict[str, Any]) -> None:
+    for line in yaml.safe_dump(values, sort_keys=False, default_flow_style=False).splitlines():
+        say.print(f"  {line}", markup=False)
+
+
+def _confirm(yes: bool, question: str) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise StackError("nobody is there to ask; use --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
+def main() -> int:
+    """The exit code of the command."""
+    try:
+        app(standalone_mode=False)
+    except StackError as error:
+        say.print(str(error), style="red", markup=False, soft_wrap=True)
+        return 1
+    except typer.Exit as ending:
+        return ending.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
