@@ -99,7 +99,7 @@ def _groups(plan: SitePlan, host: HostPlan) -> dict[str, tuple[str, ...]]:
     settings = plan.settings
     peers = [other for other in plan.hosts if other != host]
     return {
-        **{role: _addresses(peer for peer in peers if role in peer.roles) for role in ROLES},
+        **{role: _with_role(plan, peers, role) for role in ROLES},
         "pair": _addresses(peer for peer in peers if _same_pair(plan, host, peer)),
         "site": (plan.network,),
         "anyone": (ANYONE,),
@@ -107,6 +107,14 @@ def _groups(plan: SitePlan, host: HostPlan) -> dict[str, tuple[str, ...]]:
         "carriers": tuple(dict.fromkeys(a for c in settings["carriers"] for a in c["addresses"])),
         "gui_users": tuple(settings["gui_from"]),
     }
+
+
+def _with_role(plan: SitePlan, peers: list[HostPlan], role: Role) -> tuple[str, ...]:
+    """Their addresses; the cores' own block stands for all cores in it, so that one more changes no opening."""
+    block = IPv4Network(plan.core_block)
+    found = _addresses(peer for peer in peers if role in peer.roles)
+    inside = [address for address in found if role == "core" and IPv4Network(address).subnet_of(block)]
+    return (plan.core_block, *(a for a in found if a not in inside)) if inside else found
 
 
 def _collapsed(networks: Iterable[str]) -> tuple[str, ...]:

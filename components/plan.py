@@ -57,12 +57,16 @@ class VipPlan:
 
 @dataclass(frozen=True)
 class SitePlan:
-    """One data centre's worth of a topology. `settings` is what role templates may read."""
+    """One data centre's worth of a topology. `settings` is what role templates may read.
+
+    `core_block` is the part of the subnet that is the cores' alone, present and future ones.
+    """
 
     stack: str
     region: str
     network: str
     subnet: str
+    core_block: str
     hosts: tuple[HostPlan, ...]
     vips: tuple[VipPlan, ...]
     protected: bool = True

@@ -1,15 +1,16 @@
 """Which host has which private address: pure arithmetic, so that adding a host never moves another.
 
 The first half of the network is the subnet of the hosts, the second half is for addresses that move: a route to
-one must lie inside the network and outside every subnet (docs.hetzner.com, Networks).
+one must lie inside the network and outside every subnet (docs.hetzner.com, Networks). Of the subnet, the second half
+is the cores' alone: who lets cores in lets that block in, so one more core changes nothing on other hosts.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
 
-BLOCKS = {"balancer": 11, "database": 21, "gui": 31, "witness": 41, "core": 51}
-"""Offset of each kind's first host in the subnet; all but cores have at most ten."""
+NUMBERS = {"balancer": 11, "database": 21, "gui": 31, "witness": 41, "core": 101}
+"""The number of each kind's first host."""
 
 SINGLE = ("gui", "witness")
 COUNTS = {"full": {"balancer": 2, "database": 2, "gui": 1}}
@@ -25,6 +26,17 @@ def subnet(network: IPv4Network) -> IPv4Network:
     return next(network.subnets(prefixlen_diff=1))
 
 
+def core_block(network: IPv4Network) -> IPv4Network:
+    """The half of the subnet in which cores live."""
+    _, cores = subnet(network).subnets(prefixlen_diff=1)
+    return cores
+
+
+def core_limit(network: IPv4Network) -> int:
+    """How many cores fit."""
+    return core_block(network).num_addresses - 2
+
+
 def host_name(kind: str, index: int) -> str:
     """The name of the `index`th host of a kind, counted from 1."""
     return kind if kind in SINGLE else f"{kind}-{index}"
@@ -36,23 +48,19 @@ def host_names(topology: str, cores: int) -> list[str]:
     return [host_name(kind, index) for kind, count in counts.items() for index in range(1, count + 1)]
 
 
-def host_offset(kind: str, index: int) -> int:
-    """The offset in the subnet of the `index`th host of a kind, counted from 1; also the host's number."""
-    return BLOCKS[kind] + index - 1
+def host_number(kind: str, index: int) -> int:
+    """Unique in the site; the server id in call records and of MariaDB."""
+    return NUMBERS[kind] + index - 1
 
 
 def host_address(network: IPv4Network, kind: str, index: int) -> str:
     """The private address of a host."""
-    return str(subnet(network)[host_offset(kind, index)])
+    if kind == "core":
+        return str(core_block(network)[index])
+    return str(subnet(network)[host_number(kind, index)])
 
 
 def vip_address(network: IPv4Network, name: str) -> str:
     """The private address that moves."""
     _, vips = network.subnets(prefixlen_diff=1)
     return str(vips[VIPS[name]])
-
-
-def core_limit(network: IPv4Network) -> int:
-    """How many cores fit."""
-    last_usable = subnet(network).num_addresses - 2
-    return last_usable - BLOCKS["core"] + 1

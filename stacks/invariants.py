@@ -24,6 +24,7 @@ def problems(plan: SitePlan) -> list[str]:
     return [
         *_addresses_are_unique(plan),
         *_addresses_are_in_range(plan),
+        *_core_block_is_the_cores(plan),
         *_numbers_are_unique(plan),
         *_quorum_survives_one_machine(plan),
         *_pairs_are_apart(plan),
@@ -47,6 +48,13 @@ def _addresses_are_in_range(plan: SitePlan) -> Iterator[str]:
     for vip in plan.vips:
         if vip.ip and (IPv4Address(vip.ip) not in network or IPv4Address(vip.ip) in subnet):
             yield f"{vip.name}: {vip.ip} must lie in network {network} and outside of subnet {subnet}"
+
+
+def _core_block_is_the_cores(plan: SitePlan) -> Iterator[str]:
+    block = IPv4Network(plan.core_block)
+    for host in plan.hosts:
+        if "core" not in host.roles and IPv4Address(host.private_ip) in block:
+            yield f"{host.name}: {host.private_ip} lies in {block}, which is for cores"
 
 
 def _numbers_are_unique(plan: SitePlan) -> Iterator[str]:

@@ -43,6 +43,7 @@ def full(stack: str, settings: Settings) -> SitePlan:
         region=settings.region,
         network=str(settings.network),
         subnet=str(addressing.subnet(settings.network)),
+        core_block=str(addressing.core_block(settings.network)),
         hosts=(*balancers, *databases, gui, *cores),
         vips=(
             _vip(settings, "sip", "public", balancers),
@@ -80,7 +81,7 @@ def _host(settings: Settings, kind: str, index: int, roles: tuple[Role, ...], pl
     return HostPlan(
         name=name,
         roles=roles,
-        number=addressing.host_offset(kind, index),
+        number=addressing.host_number(kind, index),
         private_ip=addressing.host_address(settings.network, kind, index),
         server_type=getattr(settings.server_types, kind),
         image=getattr(settings.images, kind),
