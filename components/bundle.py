@@ -215,6 +215,8 @@ def _vendor_files(plan: SitePlan, role: str) -> Iterator[File]:
 def _sources(role: Role) -> Iterator[tuple[str, Path]]:
     tree = ROOT / "roles" / role.name / "files"
     for source in sorted(p for p in tree.rglob("*") if p.is_symlink() or p.is_file()):
+        if "__pycache__" in source.parts:
+            continue
         yield f"/{source.relative_to(tree)}".removesuffix(".j2"), source
     for program in role.programs:
         for source in sorted((ROOT / program).glob("*.py")):

@@ -13,7 +13,7 @@ def lines(plan: Plan) -> Iterator[str]:
     """One line for each resource that changes, with the properties, and for `apply` the files, that differ."""
     for step in plan["steps"]:
         if step["op"] in SIGNS and not _is_hidden(step):
-            yield f" {SIGNS[step['op']]:>2} {_kind(step):28} {_name(step)}{_what(step)}"
+            yield f" {SIGNS[step['op']]:>2} {_kind(step):24} {_name(step)}{_what(step)}"
 
 
 def summary(plan: Plan) -> str:
@@ -57,10 +57,16 @@ def _what(step: Mapping[str, Any]) -> str:
 
 
 def _is_hidden(step: Mapping[str, Any]) -> bool:
-    return _kind(step).startswith(("pulumi:providers:", "pulumi:pulumi:"))
+    return _type(step).startswith("pulumi:")
 
 
 def _kind(step: Mapping[str, Any]) -> str:
+    """A type without its module: `hcloud:Server` of `hcloud:index/server:Server`."""
+    package, *_, name = _type(step).split(":")
+    return f"{package}:{name}"
+
+
+def _type(step: Mapping[str, Any]) -> str:
     return str(step["urn"].split("::")[2].rsplit("$", 1)[-1])
 
 

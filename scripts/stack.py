@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from scripts import report
 from scripts.engines import Engine, StackError, choose
-from scripts.localcloud import environment, is_local
+from scripts.localcloud import LocalCloudError, environment, is_local
 
 PROJECT = Path(__file__).parent.parent
 CHANGES = 7
@@ -51,13 +52,8 @@ def preview(
 @app.command()
 def up(stack: Name, config_file: ConfigFile = None, yes: Yes = False) -> None:
     """Make the stack what its settings say. A half-finished one can simply be run again."""
-    engine = _engine(stack, config_file)
-    plan = engine.preview()
-    _show(plan)
-    if report.has_changes(plan):
-        _confirm(yes, f"Bring {stack} up?")
-        engine.up(say)
-    _show_outputs(engine.outputs(show_secrets=False))
+    bring_up(stack, config_file, lambda: _confirm(yes, f"Bring {stack} up?"))
+    _show_outputs(read_outputs(stack, config_file, show_secrets=False))
 
 
 @app.command()
@@ -76,11 +72,26 @@ def outputs(
     show_secrets: Annotated[bool, typer.Option(help="in plain text")] = False,
 ) -> None:
     """Addresses, the GUI's URL and login."""
-    values = _engine(stack, config_file).outputs(show_secrets)
+    values = read_outputs(stack, config_file, show_secrets)
     if as_json:
         print(json.dumps(values, indent=2))
     else:
         _show_outputs(values)
+
+
+def bring_up(stack: str, config_file: Path | None = None, confirm: Callable[[], None] = lambda: None) -> None:
+    """Preview, and when something changes ask and carry it out. Raises StackError."""
+    engine = _engine(stack, config_file)
+    plan = engine.preview()
+    _show(plan)
+    if report.has_changes(plan):
+        confirm()
+        engine.up(say)
+
+
+def read_outputs(stack: str, config_file: Path | None = None, show_secrets: bool = True) -> dict[str, Any]:
+    """The stack's outputs. Raises StackError."""
+    return _engine(stack, config_file).outputs(show_secrets)
 
 
 def _engine(stack: str, config_file: Path | None) -> Engine:
@@ -116,19 +127,14 @@ def _confirm(yes: bool, question: str) -> None:
     typer.confirm(question, abort=True, err=True)
 
 
-def main() -> int:
-    """The exit code of the command."""
+def main() -> None:
+    """Ends the process."""
     try:
-        app(standalone_mode=False)
-    except StackError as error:
+        app()
+    except (StackError, LocalCloudError) as error:
         say.print(str(error), style="red", markup=False, soft_wrap=True)
-        return 1
-    except typer.Exit as ending:
-        return ending.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        return 130
-    return 0
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

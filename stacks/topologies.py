@@ -69,6 +69,7 @@ def build_full(site: Site) -> dict[str, Any]:
         "gui_url": gui.url,
         "gui_user": "admin",
         "gui_password": pulumi.Output.secret(secrets.password("gui")),
+        "authority": secrets.authority,
         "hosts": {host.name: host.public_ip for host in hosts},
     }
 

@@ -39,7 +39,11 @@ INSERT = (
     "carrier_in, carrier_out, source, packets) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
     "ON DUPLICATE KEY UPDATE server_id = server_id"
 )
-STATUS = "REPLACE INTO cores VALUES (%s, %s, UTC_TIMESTAMP(3), %s, %s, %s, %s, %s)"
+STATUS = (
+    "INSERT INTO cores VALUES (%s, %s, UTC_TIMESTAMP(3), %s, %s, %s, %s, %s) ON DUPLICATE KEY UPDATE "
+    "name = VALUES(name), said = VALUES(said), calls = VALUES(calls), cps = VALUES(cps), load1 = VALUES(load1), "
+    "journal = VALUES(journal), media = VALUES(media)"
+)
 
 log = logging.getLogger("shipper")
 

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS m2.calls (
     source VARCHAR(45) NOT NULL COMMENT 'address the call came from',
     packets INT UNSIGNED NULL COMMENT 'RTP packets relayed, both ways',
     UNIQUE KEY once (server_id, call_id, from_tag, to_tag, leg),
-    KEY by_time (began),
+    KEY by_time (began, id, answered, ended),
     KEY by_caller (caller, began),
     KEY by_callee (callee, began)
 ) ENGINE = InnoDB;

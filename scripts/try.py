@@ -1,0 +1,236 @@
+"""A whole cluster on this machine: two SIP balancers, three cores, two databases and a GUI, with real phone calls.
+
+Installs what is missing (as root, or by sudo), builds the machines' image once, starts the local cloud, brings the
+stack full-local up and makes 100 calls with media through it. Again: nothing changes. Ctrl-C at any time; the next
+run goes on. To remove everything: scripts/localcloud down --image
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import ssl
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from localcloud.backend import BackendError
+from localcloud.engine.crypter import Crypter, new_salt
+from localcloud.engine.stackfile import save_stack_file
+from localcloud.engine.values import Secret
+from scripts import calls, localcloud
+from scripts.engines import StackError
+from scripts.stack import PROJECT, bring_up, read_outputs
+
+STACK = "full-local"
+CALLS = 100
+CALLS_A_SECOND = 20
+FIRST_CALL_DEADLINE = 120.0
+RECORDS_DEADLINE = 30.0
+
+say = Console(stderr=True, highlight=False)
+
+
+class TryError(Exception):
+    """The cluster does not do what it should; one sentence."""
+
+
+@dataclass
+class Phases:
+    """How long each part took, in seconds."""
+
+    took: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        say.rule(name, align="left")
+        began = time.monotonic()
+        yield
+        self.took[name] = time.monotonic() - began
+
+
+def main(
+    calls_to_make: Annotated[int, typer.Option("--calls", min=1, help="how many calls")] = CALLS,
+    as_json: Annotated[bool, typer.Option("--json", help="the figures as JSON on standard output")] = False,
+) -> None:
+    localcloud.become_root("try")
+    phases = Phases()
+    with phases.phase("local cloud"):
+        localcloud.require_packages(["sip-tester"], _tell)
+        localcloud.up(_tell)
+    stack_file = PROJECT / "stacks" / f"Pulumi.{STACK}.yaml"
+    if not stack_file.exists():
+        write_stack_file(stack_file)
+    with phases.phase("stack"):
+        bring_up(STACK)
+    outputs = read_outputs(STACK)
+    with calls.callee():
+        with phases.phase("first answered call"):
+            wait_for_first_call(outputs["sip_address"])
+        with phases.phase(f"{calls_to_make} calls with media"):
+            made = make_calls(outputs["sip_address"], calls_to_make)
+    with phases.phase("call records"):
+        records = wait_for_records(outputs, made.since, calls_to_make)
+    show(outputs, made, records, phases)
+    if as_json:
+        print(json.dumps({"seconds": phases.took, "answered": made.calls.answered, "records": records.counts}))
+
+
+def _tell(step: str) -> None:
+    say.print(f"  {step}", markup=False)
+
+
+@dataclass(frozen=True)
+class Made:
+    """The calls, and when the first of them began (seconds since the epoch)."""
+
+    calls: calls.Calls
+    since: float
+
+
+@dataclass(frozen=True)
+class Records:
+    """How many records of the calls are where, and the last ones as the GUI shows them."""
+
+    counts: dict[str, int]
+    shown: list[dict[str, Any]]
+    reading: str
+
+
+def write_stack_file(path: Path) -> None:
+    """The settings of the local stack, with a fresh root secret; never committed."""
+    environment = localcloud.environment()
+    passphrase = Path(environment["PULUMI_CONFIG_PASSPHRASE_FILE"]).read_text().strip()
+    key = localcloud.public_key()
+    config = {
+        "m2:topology": "full",
+        "m2:region": "fsn1",
+        "m2:cores": 3,
+        "m2:root_secret": Secret(secrets.token_hex(32)),
+        "m2:protected": False,
+        "m2:admins": {"ssh_from": [f"{localcloud.HOST_ADDRESS}/32"], "ssh_keys": [key]},
+        "m2:database_disk_gb": 10,
+        "m2:carriers": [
+            {"name": "alpha", "addresses": [f"{calls.CALLER}/32"]},
+            {"name": "beta", "addresses": [f"{calls.CALLEE}/32"], "gateway": calls.CALLEE, "prefixes": ["49"]},
+        ],
+        "hcloud:endpoint": environment["HCLOUD_ENDPOINT"],
+        "hcloud:pollInterval": "100ms",
+    }
+    save_stack_file(path, config, Crypter(new_salt(passphrase), passphrase))
+
+
+def wait_for_first_call(sip_address: str) -> None:
+    """Until a call is answered. Raises TryError at the deadline."""
+    deadline = time.monotonic() + FIRST_CALL_DEADLINE
+    while calls.make(sip_address, 1, 1, talk=0.0, timeout=4.0).answered == 0:
+        if time.monotonic() > deadline:
+            raise TryError(f"no call was answered for {FIRST_CALL_DEADLINE:.0f} s; see `scripts/localcloud status`")
+
+
+def make_calls(sip_address: str, count: int) -> Made:
+    """All calls, each answered, with media there and back. Raises TryError."""
+    since = time.time()
+    made = calls.make(sip_address, count, CALLS_A_SECOND)
+    if made.answered != count or made.failed:
+        raise TryError(f"{made.answered} of {count} calls were answered, {made.failed} failed")
+    if made.packets_returned < 0.95 * made.packets_sent:
+        raise TryError(f"of {made.packets_sent} media packets {made.packets_returned} came back")
+    return Made(made, since)
+
+
+def wait_for_records(outputs: dict[str, Any], since: float, count: int) -> Records:
+    """Until every call has its record on both databases and in the GUI. Raises TryError at the deadline."""
+    deadline = time.monotonic() + RECORDS_DEADLINE
+    while True:
+        records = read_records(outputs, since)
+        if set(records.counts.values()) == {count}:
+            return records
+        if time.monotonic() > deadline:
+            found = ", ".join(f"{place} {number}" for place, number in records.counts.items())
+            raise TryError(f"{count} calls were made, and there are records: {found}")
+        time.sleep(1.0)
+
+
+def read_records(outputs: dict[str, Any], since: float) -> Records:
+    """One look at both databases and the GUI."""
+    counts = {host: _count_on(host, since) for host in ("database-1", "database-2")}
+    shown, reading = _ask_gui(outputs, since)
+    return Records({**counts, "GUI": len(shown)}, shown[:5], reading)
+
+
+def _count_on(host: str, since: float) -> int:
+    query = f"SELECT COUNT(*) FROM m2.calls WHERE code = 200 AND began >= FROM_UNIXTIME({since:.3f})"  # noqa: S608
+    answer = localcloud.ssh(f"{STACK}-{host}", f"sudo mariadb -N -e \"SET time_zone = '+00:00'; {query}\"")
+    return int(answer)
+
+
+def _ask_gui(outputs: dict[str, Any], since: float) -> tuple[list[dict[str, Any]], str]:
+    login = base64.b64encode(f"{outputs['gui_user']}:{outputs['gui_password']}".encode()).decode()
+    context = ssl.create_default_context(cadata=outputs["authority"])
+    begin = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since))
+    found: list[dict[str, Any]] = []
+    after, reading = "", ""
+    while True:
+        url = f"{outputs['gui_url']}api/calls?from={begin}&result=answered" + (f"&before={after}" if after else "")
+        request = urllib.request.Request(url, headers={"Authorization": f"Basic {login}"})  # noqa: S310 - https
+        with urllib.request.urlopen(request, context=context, timeout=10) as reply:  # noqa: S310
+            page = json.load(reply)
+        found, reading, after = found + page["calls"], page["reading"], page["after"]
+        if not after:
+            return found, reading
+
+
+def show(outputs: dict[str, Any], made: Made, records: Records, phases: Phases) -> None:
+    """What stands where, what came of the calls, and where to look further."""
+    say.rule("what stands where", align="left")
+    for host, address in outputs["hosts"].items():
+        say.print(f"  {host:12} {address}")
+    say.print(f"  {'SIP':12} {outputs['sip_address']} (moves between the balancers)")
+    say.print(f"  {'database':12} {outputs['database_address']} (private; moves between the databases)")
+    say.rule(f"call records, read from {records.reading}", align="left")
+    say.print(_table(records.shown))
+    media = f"{made.calls.packets_sent} media packets sent, {made.calls.packets_returned} came back"
+    where = ", ".join(f"{number} in {place}" for place, number in records.counts.items())
+    say.print(f"  {made.calls.answered} calls answered, {media}; records: {where}")
+    say.print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.took.items()))
+    say.rule("look further", align="left")
+    say.print(
+        f"  GUI          {outputs['gui_url']}  user {outputs['gui_user']}, password: scripts/stack outputs "
+        f"{STACK} --show-secrets"
+    )
+    say.print(f"  log in       scripts/localcloud ssh {STACK}-core-1")
+    say.print(f"  power cut    scripts/localcloud power {STACK}-balancer-1 cut")
+    say.print(f"  change it    edit stacks/Pulumi.{STACK}.yaml, then scripts/stack up {STACK}")
+    say.print("  remove all   scripts/localcloud down --image")
+
+
+def _table(shown: list[dict[str, Any]]) -> Table:
+    columns = ("began", "caller", "callee", "carrier_in", "carrier_out", "seconds", "packets")
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 2))
+    for call in shown:
+        table.add_row(*(str(call.get(column, "")) for column in columns))
+    return table
+
+
+def run() -> None:
+    """Ends the process."""
+    try:
+        typer.run(main)
+    except (TryError, calls.CallError, StackError, localcloud.LocalCloudError, BackendError) as error:
+        say.print(str(error), style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run()
