@@ -6,8 +6,9 @@ does not filter private traffic).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import IPv4Network, collapse_addresses
 from typing import Literal, cast, get_args
 
@@ -15,6 +16,7 @@ from components.plan import HostPlan, Role, Scope, SitePlan
 
 Protocol = Literal["tcp", "udp", "icmp", "vrrp"]
 ANYONE = "0.0.0.0/0"
+WITH_PORTS = ("tcp", "udp")
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -35,15 +37,20 @@ class RoleOpening:
     @classmethod
     def parse(cls, entry: Mapping[str, object]) -> RoleOpening:
         """From role.yaml. Raises OpeningError."""
+        keys = {field.name for field in fields(cls)}
+        for key in entry.keys() - keys:
+            raise OpeningError(f"{key}: there is no such key; allowed: {', '.join(sorted(keys))}")
+        for key in ("to", "at"):
+            if not isinstance(entry.get(key), str):
+                raise OpeningError(f"{key}: {entry.get(key)!r}; allowed: a name")
         protocol = entry.get("protocol")
         if protocol not in get_args(Protocol):
             raise OpeningError(f"protocol: {protocol!r}; allowed: {', '.join(get_args(Protocol))}")
-        ports = entry.get("ports")
         return cls(
             to=str(entry["to"]),
             at=str(entry["at"]),
             protocol=cast(Protocol, protocol),
-            ports=None if ports is None else str(ports),
+            ports=_ports(str(protocol), entry.get("ports")),
             stateless=bool(entry.get("stateless", False)),
         )
 
@@ -58,6 +65,14 @@ class Opening:
     at: str
     scope: Scope
     stateless: bool
+
+
+def _ports(protocol: str, value: object) -> str | None:
+    if protocol not in WITH_PORTS:
+        return None
+    if not re.fullmatch(r"[0-9]+(-[0-9]+)?", str(value)):
+        raise OpeningError(f"ports: {value!r}; allowed with {protocol}: a port or first-last")
+    return str(value)
 
 
 def resolve(plan: SitePlan, host: HostPlan, openings: tuple[RoleOpening, ...]) -> tuple[Opening, ...]:
@@ -100,7 +115,7 @@ def _groups(plan: SitePlan, host: HostPlan) -> dict[str, tuple[str, ...]]:
     peers = [other for other in plan.hosts if other != host]
     return {
         **{role: _with_role(plan, peers, role) for role in ROLES},
-        "pair": _addresses(peer for peer in peers if _same_pair(plan, host, peer)),
+        "pair": _addresses(plan, (peer for peer in peers if _same_pair(plan, host, peer))),
         "site": (plan.network,),
         "anyone": (ANYONE,),
         "admins": tuple(settings["admins"]["ssh_from"]),
@@ -112,7 +127,7 @@ def _groups(plan: SitePlan, host: HostPlan) -> dict[str, tuple[str, ...]]:
 def _with_role(plan: SitePlan, peers: list[HostPlan], role: Role) -> tuple[str, ...]:
     """Their addresses; the cores' own block stands for all cores in it, so that one more changes no opening."""
     block = IPv4Network(plan.core_block)
-    found = _addresses(peer for peer in peers if role in peer.roles)
+    found = _addresses(plan, (peer for peer in peers if role in peer.roles))
     inside = [address for address in found if role == "core" and IPv4Network(address).subnet_of(block)]
     return (plan.core_block, *(a for a in found if a not in inside)) if inside else found
 
@@ -122,8 +137,10 @@ def _collapsed(networks: Iterable[str]) -> tuple[str, ...]:
     return tuple(str(network) for network in collapse_addresses(IPv4Network(text) for text in networks))
 
 
-def _addresses(hosts: Iterable[HostPlan]) -> tuple[str, ...]:
-    return tuple(f"{host.private_ip}/32" for host in hosts)
+def _addresses(plan: SitePlan, hosts: Iterable[HostPlan]) -> tuple[str, ...]:
+    """Everything that these hosts may send from in the private network."""
+    own = [(host.private_ip, *(vip.ip for vip in plan.vips_of(host) if vip.ip)) for host in hosts]
+    return tuple(dict.fromkeys(f"{address}/32" for addresses in own for address in addresses))
 
 
 def _same_pair(plan: SitePlan, host: HostPlan, peer: HostPlan) -> bool:

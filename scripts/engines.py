@@ -17,6 +17,7 @@ from rich.console import Console
 from localcloud.engine import run as embedded
 from localcloud.engine.errors import EngineError
 from localcloud.engine.events import Event, StepEnded
+from scripts.report import short_type
 
 NOISE = re.compile(r"warning: (using pulumi-\S+ from \$PATH|resource plugin \S+ is expected to have version)")
 
@@ -41,11 +42,15 @@ class Engine(Protocol):
         """The stack's outputs; secrets as `[secret]` unless they are asked for."""
 
 
-def choose(project: Path, stack: str, config_file: Path | None) -> Engine:
-    """The pulumi CLI where there is one."""
+def choose(project: Path, stack: str, config_file: Path | None, local: bool) -> Engine:
+    """The pulumi CLI where there is one. Raises StackError for a real cloud without it."""
     pulumi = shutil.which("pulumi")
     if pulumi:
         return Cli(pulumi, project, stack, config_file)
+    if not local:
+        raise StackError(
+            f"{stack} is on a real cloud, which needs the pulumi CLI: https://www.pulumi.com/docs/install/"
+        )
     return Embedded(embedded.Request(project, stack, config_file))
 
 
@@ -88,7 +93,7 @@ def _ignore(event: Event) -> None:
 def _tell(say: Console, event: Event) -> None:
     if isinstance(event, StepEnded) and event.op != "same":
         outcome = f"failed: {event.error}" if event.error else f"{event.seconds:.1f} s"
-        say.print(f" {event.op:8} {event.type:28} {event.name}  {outcome}", markup=False, soft_wrap=True)
+        say.print(f" {event.op:8} {short_type(event.type):24} {event.name}  {outcome}", markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

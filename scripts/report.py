@@ -61,8 +61,12 @@ def _is_hidden(step: Mapping[str, Any]) -> bool:
 
 
 def _kind(step: Mapping[str, Any]) -> str:
+    return short_type(_type(step))
+
+
+def short_type(type_: str) -> str:
     """A type without its module: `hcloud:Server` of `hcloud:index/server:Server`."""
-    package, *_, name = _type(step).split(":")
+    package, *_, name = type_.split(":")
     return f"{package}:{name}"
 
 

@@ -98,9 +98,10 @@ def _engine(stack: str, config_file: Path | None) -> Engine:
     file = config_file or PROJECT / "stacks" / f"Pulumi.{stack}.yaml"
     if not file.exists():
         raise StackError(f'{stack}: there is no {file}; README.md, "A real deployment", says how to make one')
-    if is_local(_endpoint(file)):
+    local = is_local(_endpoint(file))
+    if local:
         os.environ.update(environment())
-    return choose(PROJECT, stack, config_file)
+    return choose(PROJECT, stack, config_file, local)
 
 
 def _endpoint(file: Path) -> str:
