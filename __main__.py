@@ -1,6 +1,7 @@
 """Settings -> topology -> what exists -> outputs."""
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pulumi
@@ -12,29 +13,38 @@ from components.site import Site, SiteArgs
 from stacks import invariants
 from stacks.secrets import StackSecrets
 from stacks.settings import SettingsError, parse
-from stacks.topologies import TOPOLOGIES
+from stacks.topologies import TOPOLOGIES, Topology
 
 
 def main() -> None:
-    config = CONFIG.get()
     stack = pulumi.get_stack()
     try:
-        settings = parse(config, frozenset(key for key in config if is_config_secret(key)))
-        topology = TOPOLOGIES[settings.topology]
-        plan = topology.plan(stack, settings)
-        secrets = StackSecrets(settings.root_secret, stack, settings.secrets_epoch, datetime.now(UTC).date())
-        cloud = Hetzner(
-            token=config.get("hcloud:token") or os.environ.get("HCLOUD_TOKEN", ""),
-            endpoint=config.get("hcloud:endpoint") or os.environ.get("HCLOUD_ENDPOINT", ENDPOINT),
-        )
-        wrong = [*cloud.problems(plan), *invariants.problems(plan)]
-        if wrong:
-            raise SettingsError("\n".join(wrong))
-        site = Site(plan.region, SiteArgs(plan, secrets, cloud))
+        topology, args = wanted(stack, CONFIG.get())
+        site = Site(args.plan.region, args)
     except (SettingsError, BundleError) as error:
         raise pulumi.RunError(f"stack {stack}:\n{error}") from None
     for name, value in topology.build(site).items():
         pulumi.export(name, value)
+
+
+def wanted(stack: str, config: Mapping[str, str]) -> tuple[Topology, SiteArgs]:
+    """What the settings ask for. Raises SettingsError with everything that is wrong."""
+    cloud = Hetzner(
+        token=config.get("hcloud:token") or os.environ.get("HCLOUD_TOKEN", ""),
+        endpoint=config.get("hcloud:endpoint") or os.environ.get("HCLOUD_ENDPOINT", ENDPOINT),
+    )
+    wrong = cloud.account_problems()
+    try:
+        settings = parse(config, frozenset(key for key in config if is_config_secret(key)))
+    except SettingsError as error:
+        raise SettingsError("\n".join([*wrong, str(error)])) from None
+    topology = TOPOLOGIES[settings.topology]
+    plan = topology.plan(stack, settings)
+    wrong += [*cloud.problems(plan), *invariants.problems(plan)]
+    if wrong:
+        raise SettingsError("\n".join(wrong))
+    secrets = StackSecrets(settings.root_secret, stack, settings.secrets_epoch, datetime.now(UTC).date())
+    return topology, SiteArgs(plan, secrets, cloud)
 
 
 main()

@@ -7,7 +7,9 @@ A bundle is a pure function of the plan, the secrets and the public addresses. I
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
@@ -26,6 +28,7 @@ ROOT = Path(__file__).parent.parent
 PROGRAMS = "/usr/local/lib/m2"
 BASE = "base"
 VENDOR = "vendor"
+ROLE_KEYS = {"packages", "hardware_packages", "programs", "opens", "rights", "services"}
 
 
 class BundleError(ValueError):
@@ -65,6 +68,12 @@ class Service:
     restart_on: tuple[str, ...] = ()
     reload_on: tuple[str, ...] = ()
     reload: str | None = None
+
+    @classmethod
+    def parse(cls, entry: Mapping[str, Any]) -> Service:
+        """From role.yaml. Raises KeyError without a name."""
+        patterns = {key: tuple(entry.get(key, ())) for key in ("restart_on", "reload_on")}
+        return cls(name=entry["name"], reload=entry.get("reload"), **patterns)
 
 
 @dataclass(frozen=True)
@@ -166,10 +175,11 @@ class Renderer:
 
 def openings(plan: SitePlan, host: HostPlan) -> tuple[Opening, ...]:
     """What `host` opens and to whom. Raises BundleError."""
-    try:
-        return resolve(plan, host, tuple(opening for role in _roles(plan, host) for opening in role.opens))
-    except OpeningError as error:
-        raise BundleError(f"{host.name}: {error}") from None
+    opened: list[Opening] = []
+    for role in _roles(plan, host):
+        with _naming(f"roles/{role.name}/role.yaml"):
+            opened += resolve(plan, host, role.opens)
+    return tuple(opened)
 
 
 def _roles(plan: SitePlan, host: HostPlan) -> list[Role]:
@@ -179,22 +189,29 @@ def _roles(plan: SitePlan, host: HostPlan) -> list[Role]:
 def _role(plan: SitePlan, host: HostPlan, name: str) -> Role:
     raw = _role_yaml(plan, host, name, name)
     opens = raw.get("opens", ())
-    if name in plan.settings["vendor"]:
+    source = VENDOR if name in plan.settings["vendor"] else name
+    if source == VENDOR:
         raw = _role_yaml(plan, host, VENDOR, name)
-    return Role(
-        name=VENDOR if name in plan.settings["vendor"] else name,
-        packages=tuple(raw.get("packages", ())),
-        hardware_packages=tuple(raw.get("hardware_packages", ())),
-        programs=tuple(raw.get("programs", ())),
-        opens=tuple(RoleOpening.parse(entry) for entry in opens),
-        rights=raw.get("rights", {}),
-        services=tuple(_service(entry) for entry in raw.get("services", ())),
-    )
+    with _naming(f"roles/{source}/role.yaml"):
+        return Role(
+            name=source,
+            packages=tuple(raw.get("packages", ())),
+            hardware_packages=tuple(raw.get("hardware_packages", ())),
+            programs=tuple(raw.get("programs", ())),
+            opens=tuple(RoleOpening.parse(entry) for entry in opens),
+            rights={pattern: _rights_of(pattern, text) for pattern, text in raw.get("rights", {}).items()},
+            services=tuple(Service.parse(entry) for entry in raw.get("services", ())),
+        )
 
 
 def _role_yaml(plan: SitePlan, host: HostPlan, source: str, role: str) -> dict[str, Any]:
     context = {"host": host, "site": plan, "settings": plan.settings, "role": role}
-    return dict(yaml.safe_load(_render(ROOT / "roles" / source / "role.yaml", context)))
+    text = _render(ROOT / "roles" / source / "role.yaml", context)
+    with _naming(f"roles/{source}/role.yaml"):
+        raw = dict(yaml.load(text, yaml.CSafeLoader))
+        for key in raw.keys() - ROLE_KEYS:
+            raise BundleError(f"{key}: there is no such key; allowed: {', '.join(sorted(ROLE_KEYS))}")
+        return raw
 
 
 def _vendor_files(plan: SitePlan, role: str) -> Iterator[File]:
@@ -227,13 +244,10 @@ def _rights(role: Role, path: str) -> str:
     return next((rights for pattern, rights in role.rights.items() if fnmatchcase(path, pattern)), File.rights)
 
 
-def _service(entry: Mapping[str, Any]) -> Service:
-    return Service(
-        name=entry["name"],
-        restart_on=tuple(entry.get("restart_on", ())),
-        reload_on=tuple(entry.get("reload_on", ())),
-        reload=entry.get("reload"),
-    )
+def _rights_of(pattern: str, text: str) -> str:
+    if not re.fullmatch(r"[0-7]{4} [a-z_][a-z0-9_-]*:[a-z_][a-z0-9_-]*", text):
+        raise BundleError(f"rights of {pattern}: {text!r}; allowed: four octal digits and owner:group")
+    return text
 
 
 def _without_conflicts(host: HostPlan, files: list[File]) -> tuple[File, ...]:
@@ -266,7 +280,16 @@ def _templates() -> jinja2.Environment:
 
 def _render(source: Path, context: Mapping[str, Any]) -> str:
     name = str(source.relative_to(ROOT / "roles"))
-    try:
+    with _naming(f"roles/{name}"):
         return _templates().get_template(name).render(context)
-    except jinja2.TemplateError as error:
-        raise BundleError(f"roles/{name}: {error}") from None
+
+
+@contextmanager
+def _naming(source: str) -> Iterator[None]:
+    """Whatever goes wrong in a role says in which of its files."""
+    try:
+        yield
+    except KeyError as error:
+        raise BundleError(f"{source}: there is no {error}") from None
+    except (jinja2.TemplateError, yaml.YAMLError, OpeningError, BundleError, TypeError, ValueError) as error:
+        raise BundleError(f"{source}: {error}") from None

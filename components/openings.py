@@ -115,7 +115,8 @@ def _groups(plan: SitePlan, host: HostPlan) -> dict[str, tuple[str, ...]]:
     peers = [other for other in plan.hosts if other != host]
     return {
         **{role: _with_role(plan, peers, role) for role in ROLES},
-        "pair": _addresses(plan, (peer for peer in peers if _same_pair(plan, host, peer))),
+        "pair": _addresses(peer for peer in peers if _same_pair(plan, host, peer)),
+        **{f"vip:{vip.name}": (f"{vip.ip}/32",) for vip in plan.vips if vip.ip},
         "site": (plan.network,),
         "anyone": (ANYONE,),
         "admins": tuple(settings["admins"]["ssh_from"]),
@@ -127,7 +128,7 @@ def _groups(plan: SitePlan, host: HostPlan) -> dict[str, tuple[str, ...]]:
 def _with_role(plan: SitePlan, peers: list[HostPlan], role: Role) -> tuple[str, ...]:
     """Their addresses; the cores' own block stands for all cores in it, so that one more changes no opening."""
     block = IPv4Network(plan.core_block)
-    found = _addresses(plan, (peer for peer in peers if role in peer.roles))
+    found = _addresses(peer for peer in peers if role in peer.roles)
     inside = [address for address in found if role == "core" and IPv4Network(address).subnet_of(block)]
     return (plan.core_block, *(a for a in found if a not in inside)) if inside else found
 
@@ -137,10 +138,8 @@ def _collapsed(networks: Iterable[str]) -> tuple[str, ...]:
     return tuple(str(network) for network in collapse_addresses(IPv4Network(text) for text in networks))
 
 
-def _addresses(plan: SitePlan, hosts: Iterable[HostPlan]) -> tuple[str, ...]:
-    """Everything that these hosts may send from in the private network."""
-    own = [(host.private_ip, *(vip.ip for vip in plan.vips_of(host) if vip.ip)) for host in hosts]
-    return tuple(dict.fromkeys(f"{address}/32" for addresses in own for address in addresses))
+def _addresses(hosts: Iterable[HostPlan]) -> tuple[str, ...]:
+    return tuple(f"{host.private_ip}/32" for host in hosts)
 
 
 def _same_pair(plan: SitePlan, host: HostPlan, peer: HostPlan) -> bool:

@@ -81,6 +81,8 @@ class Agent:
 
     def step(self, now: float) -> Decision:
         """One round."""
+        if self.last_beat is None:
+            self.last_beat = now
         decision = decide(self.state, self._look(now), now)
         if decision.sentence != self.said:
             log.info(decision.sentence)
@@ -101,7 +103,7 @@ class Agent:
             running=running,
             database=self._status() if running else None,
             owns_address=self.vip.is_owned(now) if self.config.role == "main" else None,
-            last_beat=self.last_beat,
+            last_beat=now if self.last_beat is None else self.last_beat,
         )
 
     def _status(self) -> Status | None:
@@ -113,6 +115,7 @@ class Agent:
     def _do(self, action: Action, now: float) -> None:
         effects: dict[Action, Callable[[], None]] = {
             Action.START: lambda: self.database.start("MASTER" if self.config.role == "main" else "SLAVE"),
+            Action.RELOAD_TLS: self.database.reload_tls,
             Action.PREPARE: self.database.prepare,
             Action.ALLOW_WRITES: self.database.allow_writes,
             Action.FOLLOW: lambda: self.database.follow(self.config.peer_ip, self.config.replication_password),

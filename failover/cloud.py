@@ -5,6 +5,7 @@ Every call has a deadline, every move is read back: a reply that says success is
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -15,8 +16,9 @@ import requests
 
 from failover.config import Address, Member
 
-TIMEOUT = (1.0, 3.0)
-"""Seconds to connect and to read; hcloud-python has none of its own."""
+CONNECT_TIMEOUT = 1.0
+READ_TIMEOUT = 3.0
+"""Seconds; hcloud-python has none of its own."""
 
 POLL = 0.25
 WORTH_ANOTHER_TRY = {409, 423, 429, 500, 502, 503, 504}
@@ -42,21 +44,33 @@ class Hetzner:
 
     def holder(self, address: Address, deadline: float) -> str | None:
         """Who holds the address: a member's name, NOBODY, or "?" for a server that is no member."""
-        if address.kind == "floating_ip":
-            server = self._find("floating_ips", address.where["name"], deadline)["server"]
-            return self._member_by_server(address, server, deadline)
-        gateway = self._gateway(address, deadline)
-        return next((m.name for m in address.members if m.ip == gateway), "?" if gateway else NOBODY)
+        if address.kind == "route":
+            gateway = self._gateway(address, deadline)
+            return next((m.name for m in address.members if m.ip == gateway), "?" if gateway else NOBODY)
+        server = self._find("floating_ips", address.where["name"], deadline)["server"]
+        if server is None:
+            return NOBODY
+        found = self._member_by_server(address, server, deadline)
+        if found == "?":
+            # A rebuilt server keeps its name and gets another number.
+            self.ids.clear()
+            found = self._member_by_server(address, server, deadline)
+        return found
 
-    def assign(self, address: Address, member: Member, deadline: float) -> None:
-        """Give the address to the member and read it back. Raises CloudError at the deadline."""
-        move = self._assign_floating_ip if address.kind == "floating_ip" else self._move_route
+    def assign(self, address: Address, member: Member, deadline: float, only_if_free: bool = False) -> str:
+        """Give the address to the member; who holds it afterwards, read back. Raises CloudError at the deadline.
+
+        With `only_if_free` nobody loses it. For a route that is a compare-and-set: the API refuses a second one.
+        """
         pause = 0.2
         while True:
             try:
-                move(address, member, deadline)
-                if self.holder(address, deadline) == member.name:
-                    return
+                holder = self.holder(address, deadline)
+                if holder != member.name and not (only_if_free and holder is not NOBODY):
+                    self._move(address, member, deadline, take=not only_if_free)
+                    holder = self.holder(address, deadline)
+                if holder == member.name or (only_if_free and holder is not NOBODY):
+                    return str(holder)
                 why = "the API says yes and the address has not moved"
             except CloudError as error:
                 why = str(error)
@@ -66,17 +80,15 @@ class Hetzner:
             self.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not cryptography
             pause = min(pause * 2, 2.0)
 
-    def _assign_floating_ip(self, address: Address, member: Member, deadline: float) -> None:
-        floating = self._id("floating_ips", address.where["name"], deadline)
-        server = self._id("servers", member.server, deadline)
-        self._act(f"floating_ips/{floating}/actions/assign", {"server": server}, deadline)
-
-    def _move_route(self, address: Address, member: Member, deadline: float) -> None:
+    def _move(self, address: Address, member: Member, deadline: float, take: bool) -> None:
+        if address.kind == "floating_ip":
+            floating = self._id("floating_ips", address.where["name"], deadline)
+            server = self._id("servers", member.server, deadline)
+            self._act(f"floating_ips/{floating}/actions/assign", {"server": server}, deadline)
+            return
         network = self._id("networks", address.where["network"], deadline)
         destination = address.where["destination"]
-        gateway = self._gateway(address, deadline)
-        if gateway == member.ip:
-            return
+        gateway = self._gateway(address, deadline) if take else None
         if gateway:
             route = {"destination": destination, "gateway": gateway}
             self._act(f"networks/{network}/actions/delete_route", route, deadline)
@@ -88,9 +100,7 @@ class Hetzner:
         routes = (r for r in network["routes"] if r["destination"] == address.where["destination"])
         return next((route["gateway"] for route in routes), None)
 
-    def _member_by_server(self, address: Address, server: int | None, deadline: float) -> str | None:
-        if server is None:
-            return NOBODY
+    def _member_by_server(self, address: Address, server: int, deadline: float) -> str:
         for member in address.members:
             if self._id("servers", member.server, deadline) == server:
                 return member.name
@@ -110,7 +120,7 @@ class Hetzner:
     def _act(self, path: str, body: dict[str, Any], deadline: float) -> None:
         action = self._call("POST", path, deadline, json=body)["action"]
         while action["status"] == "running":
-            if self.now() > deadline:
+            if self.now() + POLL >= deadline:
                 raise CloudError(f"{action['command']} was still running at the deadline")
             self.sleep(POLL)
             action = self._call("GET", f"actions/{action['id']}", deadline)["action"]
@@ -121,18 +131,22 @@ class Hetzner:
         pause = 0.2
         while True:
             try:
-                return self._once(method, path, **more)
+                return self._once(method, path, deadline, **more)
             except TransientError as error:
                 if method == "POST" or self.now() + pause > deadline:
                     raise CloudError(str(error)) from None
             self.sleep(pause)
             pause = min(pause * 2, 2.0)
 
-    def _once(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+    def _once(self, method: str, path: str, deadline: float, **more: Any) -> dict[str, Any]:
+        left = deadline - self.now()
+        if left <= 0:
+            raise CloudError(f"no time was left for {method} {path}")
+        timeout = (min(CONNECT_TIMEOUT, left), min(READ_TIMEOUT, left))
         headers = {"Authorization": f"Bearer {self.token}"}
         try:
             reply = self.session.request(
-                method, f"{self.endpoint}/{path}", headers=headers, timeout=TIMEOUT, allow_redirects=False, **more
+                method, f"{self.endpoint}/{path}", headers=headers, timeout=timeout, allow_redirects=False, **more
             )
         except requests.RequestException as error:
             raise TransientError(f"the API did not answer: {type(error).__name__}") from None
@@ -140,12 +154,28 @@ class Hetzner:
             raise TransientError(f"the API answered {reply.status_code} {_code(reply)}")
         if not reply.ok:
             raise CloudError(f"the API refused {method} {path}: {reply.status_code} {_code(reply)}")
-        answer: dict[str, Any] = reply.json()
-        return answer
+        return _object(reply, method, path)
 
 
 class TransientError(Exception):
     """A fault that may be gone in a moment."""
+
+
+class _Answer(dict[str, Any]):
+    """An object of the API; what it lacks is an error of the cloud and not of this program."""
+
+    def __missing__(self, key: str) -> Any:
+        raise CloudError(f"the API's answer has no {key!r}")
+
+
+def _object(reply: requests.Response, method: str, path: str) -> dict[str, Any]:
+    try:
+        answer = json.loads(reply.text, object_hook=_Answer)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise CloudError(f"the API answered {method} {path} with something that is no JSON object")
+    return answer
 
 
 def _code(reply: requests.Response) -> str:

@@ -20,6 +20,7 @@ PREPARATIONS = (Path("/usr/local/lib/m2/schema.sql"), Path("/etc/m2/database-use
 DEADLINE = 3
 """Seconds for one statement; a TCP or socket check alone passes against a stopped server (failover.md, fact 6)."""
 
+PREPARE_DEADLINE = 10.0
 MEMORY_SHARE = 0.25
 
 
@@ -68,11 +69,15 @@ class MariaDb:
         ARGUMENTS.write_text(f"M2_ARGUMENTS=--init-rpl-role={role} --innodb-buffer-pool-size={_buffer_pool()}\n")
         _run("systemctl", "start", UNIT)
 
+    def reload_tls(self) -> None:
+        """Use the certificate that is on the disk now; connections that exist keep theirs."""
+        self._execute("FLUSH SSL")
+
     def prepare(self) -> None:
         """Bring schema and users up to date; harmless to repeat."""
         for path in PREPARATIONS:
             with path.open() as statements:
-                _run("mariadb", f"--socket={SOCKET}", "--user=root", stdin=statements)
+                _run("mariadb", f"--socket={SOCKET}", "--user=root", stdin=statements, timeout=PREPARE_DEADLINE)
 
     def status(self) -> Status:
         """One look. Raises DatabaseError when it does not answer in time."""
@@ -167,8 +172,11 @@ def _buffer_pool() -> int:
     return int(memory * MEMORY_SHARE)
 
 
-def _run(*words: str, stdin: Any = None) -> None:
-    done = subprocess.run(words, stdin=stdin, capture_output=True, text=True, check=False)
+def _run(*words: str, stdin: Any = None, timeout: float | None = None) -> None:
+    try:
+        done = subprocess.run(words, stdin=stdin, capture_output=True, text=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise DatabaseError(f"{words[0]} did not end in {timeout:.0f} s") from None
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise DatabaseError(f"{words[0]}: {reason[0]}")

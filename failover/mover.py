@@ -60,12 +60,11 @@ class Mover:
         address, member = self._allowed(name, host)
         deadline = time.monotonic() + MOVE_DEADLINE
         with self.locks.setdefault(name, threading.Lock()):
-            holder = self.cloud.holder(address, deadline)
-            if holder == host or (holder is not None and only_if_free):
-                return holder
-            self.cloud.assign(address, member, deadline)
-        log.info("%s moved from %s to %s", name, holder or "nobody", host)
-        return host
+            before = self.cloud.holder(address, deadline)
+            holder = self.cloud.assign(address, member, deadline, only_if_free)
+        if holder != before:
+            log.info("%s moved from %s to %s", name, before or "nobody", holder)
+        return holder
 
     def _allowed(self, name: str, host: str) -> tuple[Address, Member]:
         address = next((a for a in self.config.addresses if a.name == name), None)
@@ -100,11 +99,21 @@ class Handler(BaseHTTPRequestHandler):
         return {"holder": self.mover.claim(name, self._host(), bool(self._body().get("only_if_free")))}
 
     def _body(self) -> dict[str, Any]:
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > LARGEST_BODY:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            self.close_connection = True
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "the request does not say how long it is")
+        if int(length) > LARGEST_BODY:
+            self.close_connection = True
+            self.rfile.read(min(int(length), 64 * LARGEST_BODY))
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too long")
-        body = json.loads(self.rfile.read(length) or b"{}")
-        return body if isinstance(body, dict) else {}
+        try:
+            body = json.loads(self.rfile.read(int(length)) or b"{}")
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "the request is no JSON object")
+        return body
 
     def _host(self) -> str:
         connection: Any = self.connection
@@ -118,8 +127,9 @@ class Handler(BaseHTTPRequestHandler):
             status, body = refusal.status, {"error": str(refusal)}
         except CloudError as error:
             status, body = HTTPStatus.BAD_GATEWAY, {"error": str(error)}
-        except ValueError:
-            status, body = HTTPStatus.BAD_REQUEST, {"error": "the request is no JSON object"}
+        except Exception:
+            log.exception("a request of %s failed", self._host())
+            status, body = HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "the mover has failed; see its journal"}
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

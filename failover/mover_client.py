@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 PORT = 8443
-TIMEOUT = 35.0
-"""Seconds; a move has 30 at the mover."""
+CONNECT_TIMEOUT = 2.0
+ANSWER_TIMEOUT = 35.0
+"""Seconds; a move has 30 at the mover, a mover that is powered off costs a moment."""
 
 
 class MoverError(Exception):
@@ -43,8 +44,10 @@ class MoverClient:
         raise MoverError("; ".join(reasons))
 
     def _once(self, mover: str, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        connection = http.client.HTTPSConnection(mover, PORT, context=self.context, timeout=TIMEOUT)
+        connection = http.client.HTTPSConnection(mover, PORT, context=self.context, timeout=CONNECT_TIMEOUT)
         try:
+            connection.connect()
+            connection.sock.settimeout(ANSWER_TIMEOUT)
             connection.request(method, path, body=None if body is None else json.dumps(body))
             reply = connection.getresponse()
             answer = json.loads(reply.read())

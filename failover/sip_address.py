@@ -58,8 +58,8 @@ def step(config: SipAddressConfig, state: State, mover: MoverClient, now: float)
     try:
         for name in wanted(config, state, mover.holders()):
             log.info("%s is master and %s is elsewhere: claiming it", config.me, name)
-            state = replace(state, claimed=state.claimed | {name})
             mover.claim(name)
+            state = replace(state, claimed=state.claimed | {name})
     except MoverError as error:
         log.warning("could not make the cloud follow VRRP, trying again: %s", error)
         return replace(state, next_look=now + TICK)

@@ -23,6 +23,7 @@ from typing import Any
 STATE = Path("/var/lib/m2/apply.json")
 LOCK = Path("/run/m2-apply.lock")
 POLICY = Path("/usr/sbin/policy-rc.d")
+NO_STARTS = "#!/bin/sh\n# m2 apply: packages start nothing while they are installed.\nexit 101\n"
 BOOT_FINISHED = Path("/var/lib/cloud/instance/boot-finished")
 BOOT_TIMEOUT = 300.0
 ADDRESS_TIMEOUT = 120.0
@@ -97,7 +98,7 @@ def main(text: str) -> int:
         with LOCK.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             changes = apply(bundle)
-    except ApplyError as error:
+    except (ApplyError, OSError) as error:
         print(f"{bundle.host}: {error}", file=sys.stderr)
         return 1
     print("\n".join(changes) if changes else "nothing to change")
@@ -128,12 +129,18 @@ def apply(bundle: Bundle) -> list[str]:
 def install(bundle: Bundle) -> list[str]:
     """Install the packages that are missing; none is upgraded and none of their services is started."""
     wanted = bundle.packages + ([] if _in_container() else bundle.hardware_packages)
-    missing = [name for name in wanted if name not in _installed()]
+    installed = _installed()
+    missing = [name for name in wanted if name not in installed]
+    if POLICY.exists() and POLICY.read_text() == NO_STARTS:
+        POLICY.unlink()
     if not missing:
         return []
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    if POLICY.exists():
+        raise ApplyError(f"{POLICY} is not ours: installing packages might start services; move it away")
+    POLICY.write_text(NO_STARTS)
     POLICY.chmod(0o755)
     try:
+        _run(["dpkg", "--configure", "-a"])
         _apt("update")
         _apt("install", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *missing)
     finally:
@@ -224,8 +231,8 @@ def _ids(owner: str) -> tuple[int, int]:
     user, _, group = owner.partition(":")
     try:
         return pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid
-    except KeyError as error:
-        raise ApplyError(f"there is no user or group {error.args[0]}") from None
+    except KeyError:
+        raise ApplyError(f"there is no user {user} or no group {group}") from None
 
 
 def _installed() -> set[str]:
@@ -234,8 +241,7 @@ def _installed() -> set[str]:
 
 
 def _apt(*words: str) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _run(["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", *words], environment)
+    _run(["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", *words])
 
 
 def _in_container() -> bool:
@@ -254,12 +260,17 @@ def _systemctl(*words: str) -> None:
 
 
 def _answers(question: str, units: Iterable[str]) -> dict[str, str]:
+    """One answer a unit; systemctl says nothing of a unit that it does not know, and stops there."""
     names = sorted(units)
     answer = subprocess.run(["systemctl", question, *names], capture_output=True, text=True, check=False)
-    return dict(zip(names, answer.stdout.split("\n"), strict=False))
+    lines = answer.stdout.splitlines()
+    if len(lines) != len(names):
+        raise ApplyError(f"there is no unit {names[len(lines)]}: did its package or file come?")
+    return dict(zip(names, lines, strict=True))
 
 
-def _run(words: list[str], environment: dict[str, str] | None = None) -> str:
+def _run(words: list[str]) -> str:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or ["no reason given"]

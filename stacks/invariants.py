@@ -14,8 +14,10 @@ from components.openings import Opening
 from components.plan import SitePlan
 
 QUORUM_SIZE = 3
-PRIVATE_SERVICES = {"3306": "MariaDB", "2379-2380": "etcd", "8443": "the mover"}
-"""What no public address may ever answer on."""
+PRIVATE_SERVICES = {3306: "MariaDB", 2379: "etcd", 2380: "etcd", 8443: "the mover"}
+"""TCP ports that no public address may ever answer on."""
+
+SSH = 22
 
 
 def problems(plan: SitePlan) -> list[str]:
@@ -79,14 +81,24 @@ def _pairs_are_apart(plan: SitePlan) -> Iterator[str]:
 
 def _private_stays_private(opened: Mapping[str, tuple[Opening, ...]]) -> Iterator[str]:
     for host, of_host in opened.items():
-        for opening in of_host:
-            if opening.scope == "public" and opening.ports in PRIVATE_SERVICES:
-                yield f"{host}: {PRIVATE_SERVICES[opening.ports]} is open on a public address"
+        public = [opening for opening in of_host if opening.scope == "public"]
+        for port, service in PRIVATE_SERVICES.items():
+            if any(_covers(opening, port) for opening in public):
+                yield f"{host}: {service} (TCP {port}) is open on a public address"
 
 
 def _ssh_is_for_admins(plan: SitePlan, opened: Mapping[str, tuple[Opening, ...]]) -> Iterator[str]:
-    admins = [IPv4Network(text) for text in plan.settings["admins"]["ssh_from"]]
+    admins = list(collapse_addresses(IPv4Network(text) for text in plan.settings["admins"]["ssh_from"]))
     for host, of_host in opened.items():
-        for source in (s for opening in of_host if opening.ports == "22" for s in opening.sources):
-            if not any(IPv4Network(source).subnet_of(admin) for admin in collapse_addresses(admins)):
+        for source in (s for opening in of_host if _covers(opening, SSH) for s in opening.sources):
+            if not any(IPv4Network(source).subnet_of(admin) for admin in admins):
                 yield f"{host}: SSH is open to {source}, which is not in admins.ssh_from"
+
+
+def _covers(opening: Opening, port: int) -> bool:
+    if opening.protocol != "tcp":
+        return False
+    if opening.ports is None:
+        return True
+    first, _, last = opening.ports.partition("-")
+    return int(first) <= port <= int(last or first)

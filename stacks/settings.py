@@ -19,6 +19,12 @@ from components.plan import Role
 from stacks import addressing
 
 NAMESPACE = "m2"
+KEY_OF_A_MAP = "[key]"
+"""How pydantic marks, in a location, that a key and not its value is wrong."""
+
+PRIVATE_NETWORKS = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+"""RFC 1918."""
+
 Region = Literal["fsn1", "nbg1", "hel1", "ash", "hil", "sin"]
 
 
@@ -46,7 +52,7 @@ def _ports(text: str) -> str:
 
 def _site_network(network: IPv4Network) -> IPv4Network:
     right_size = addressing.LARGEST_NETWORK <= network.prefixlen <= addressing.SMALLEST_NETWORK
-    if not (right_size and network.is_private):
+    if not (right_size and any(network.subnet_of(private) for private in PRIVATE_NETWORKS)):
         raise ValueError("not a private network of that size")
     return network
 
@@ -145,9 +151,13 @@ class Settings(Group):
     secrets_epoch: int = setting("Raise it to change every key and password", "1 or more", 1, ge=1)
     admins: Admins = setting("Who may log in, and from where", "ssh_from and ssh_keys")
     carriers: list[Carrier] = setting("Who may send and take calls", "a list of name, addresses, gateway, prefixes", [])
-    gui_from: list[IPv4Network] | None = setting("From where the GUI is open", f"{NETWORKS}; default: ssh_from", None)
+    gui_from: list[IPv4Network] | None = setting(
+        "From where the GUI is open", f"{NETWORKS}; default: ssh_from", None, min_length=1
+    )
     network: SiteNetwork = setting(
-        "The private network", "a private IPv4 network, /16 to /24", IPv4Network("10.0.0.0/16")
+        "The private network",
+        "a private IPv4 network (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16), /16 to /24",
+        IPv4Network("10.0.0.0/16"),
     )
     cores: int = setting("Number of cores", "2 to 200", 2, ge=2, le=200)
     server_types: ServerTypes = setting("Server type of each role", "balancer, core, database, gui", ServerTypes())
@@ -157,7 +167,6 @@ class Settings(Group):
     rtp_ports: PortRange = setting("Media ports of each core", "first-last, 1024 to 65535", "16384-32768")
     max_call_hours: int = setting("A call is ended after this many hours", "1 to 24", 4, ge=1, le=24)
     probe_interval: int = setting("Seconds between health checks of cores", "1 to 30", 2, ge=1, le=30)
-    takeover_after: int = setting("Seconds until the backup database takes over", "5 to 300", 10, ge=5, le=300)
     protected: bool = setting("Refuse to delete what matters", "true, false", True)
     rebuild: dict[str, int] = setting("Raise a host's count to replace its server", "host: count", {})
     vendor: dict[Role, VendorSoftware] = setting("The vendor's software, by role", "script, sha256, licence", {})
@@ -172,7 +181,7 @@ def parse(config: Mapping[str, str], secret_keys: frozenset[str] = frozenset()) 
     errors = [_unknown(key, Settings) for key in given if key not in Settings.model_fields]
     for name, field in Settings.model_fields.items():
         errors += _read(name, field, given, values, hidden)
-    errors += _broken_rules(values)
+    errors += _broken_rules(values, hidden)
     if errors:
         raise SettingsError("\n".join(errors))
     return Settings.model_construct(**values)
@@ -207,20 +216,30 @@ def _decode(text: str) -> Any:
 def _explain(name: str, field: FieldInfo, detail: ErrorDetails, hidden: bool) -> str:
     path, inner = name, field
     group: type[BaseModel] | None = None
-    for step in detail["loc"]:
+    extra = detail["type"] == "extra_forbidden"
+    for step in detail["loc"][:-1] if extra else detail["loc"]:
         group = _group_of(inner)
         if isinstance(step, int):
             path += f"[{step}]"
-        elif group is None:
-            path += f".{step}"
-        elif step in group.model_fields:
+        elif group is not None and step in group.model_fields:
             path, inner = f"{path}.{step}", group.model_fields[step]
-    if detail["type"] == "extra_forbidden" and group is not None:
+        elif step != KEY_OF_A_MAP:
+            path += f".{step}"
+    group = _group_of(inner)
+    if extra and group is not None:
         return _unknown(str(detail["loc"][-1]), group, f"{path}.")
+    if detail["loc"][-1:] == (KEY_OF_A_MAP,):
+        return f"{path}: there is no such key; allowed: {', '.join(_keys_of(field))}"
     if detail["type"] == "missing":
         return f"{path}: missing; allowed: {_allowed(inner)}"
     shown = "[secret]" if hidden else repr(detail["input"])
     return f"{path}: {shown}; allowed: {_allowed(inner)}"
+
+
+def _keys_of(field: FieldInfo) -> tuple[str, ...]:
+    """The keys that a `dict[Literal[...], ...]` may have."""
+    keys, *_ = get_args(field.annotation)
+    return get_args(keys)
 
 
 def _group_of(field: FieldInfo) -> type[BaseModel] | None:
@@ -246,10 +265,14 @@ def _unknown(key: str, group: type[BaseModel], prefix: str = "") -> str:
     return f"{prefix}{key}: there is no such setting; {hint}"
 
 
-def _broken_rules(values: Mapping[str, Any]) -> Iterator[str]:
+def _broken_rules(values: Mapping[str, Any], hidden: set[str]) -> Iterator[str]:
     for needs, rule in RULES:
-        if all(name in values for name in needs):
-            yield from rule(*(values[name] for name in needs))
+        if not all(name in values for name in needs):
+            continue
+        broken = list(rule(*(values[name] for name in needs)))
+        if broken and hidden.intersection(needs):
+            broken = [f"{', '.join(needs)}: [secret]; allowed: values that fit together, which these do not"]
+        yield from broken
 
 
 def _cores_fit(cores: int, network: IPv4Network) -> Iterator[str]:
@@ -266,6 +289,12 @@ def _rebuilds_hosts(topology: str, cores: int, rebuild: Mapping[str, int]) -> It
             yield f"rebuild.{name}: this stack has no such host; allowed: {near[0]}"
         if count < 0:
             yield f"rebuild.{name}: {count}; allowed: 0 or more"
+
+
+def _sip_port_is_free(sip_port: int) -> Iterator[str]:
+    if sip_port in RESERVED_PORTS:
+        reserved = ", ".join(map(str, RESERVED_PORTS))
+        yield f"sip_port: {sip_port} belongs to a service of the hosts; allowed: any other than {reserved}"
 
 
 def _sip_apart_from_media(sip_port: int, rtp_ports: str) -> Iterator[str]:
@@ -296,7 +325,11 @@ def _carriers_outside(carriers: list[Carrier], network: IPv4Network) -> Iterator
             yield f"carriers: {address} of {carrier.name} lies in network {network}; allowed: addresses outside of it"
 
 
+RESERVED_PORTS = (2379, 2380, 3306, 8443)
+"""etcd, MariaDB and the mover."""
+
 RULES = (
+    (("sip_port",), _sip_port_is_free),
     (("cores", "network"), _cores_fit),
     (("topology", "cores", "rebuild"), _rebuilds_hosts),
     (("sip_port", "rtp_ports"), _sip_apart_from_media),

@@ -82,6 +82,9 @@ class Cloud(Protocol):
     def platform(self, plan: SitePlan) -> Platform:
         """What the plan's roles must know of this cloud."""
 
+    def account_problems(self) -> list[str]:
+        """What is wrong with the access to this cloud, whatever the plan; a sentence each."""
+
     def problems(self, plan: SitePlan) -> list[str]:
         """What this cloud cannot do of the plan, before anything is created; a sentence each."""
 

@@ -55,12 +55,12 @@ class Hetzner:
 
     def problems(self, plan: SitePlan) -> list[str]:
         """Nothing is asked of the API: a preview works without it."""
-        return [*self._token_problems(), *_region_problems(plan), *_placement_problems(plan)]
+        return [*_region_problems(plan), *_placement_problems(plan)]
 
     def site(self, scope: Scope) -> HetznerSite:
         return HetznerSite(scope)
 
-    def _token_problems(self) -> list[str]:
+    def account_problems(self) -> list[str]:
         if len(self.token) == TOKEN_LENGTH:
             return []
         return [

@@ -16,3 +16,8 @@ CREATE TABLE IF NOT EXISTS calls (
     source TEXT NOT NULL,
     packets INTEGER
 );
+
+-- What the database refused, and why; nothing is thrown away.
+CREATE TABLE IF NOT EXISTS refused AS SELECT id, '' AS reason, call_id, from_tag, to_tag, began, answered, ended, code,
+    caller, callee, carrier_in, carrier_out, source, packets FROM calls WHERE 0;
+CREATE UNIQUE INDEX IF NOT EXISTS refused_once ON refused (id);

@@ -31,6 +31,7 @@ CONNECT_PAUSE = 10.0
 
 RECONNECT_PAUSE = 1.0
 DEADLINE = 30
+KAMCMD_DEADLINE = 2
 LEG = 0
 KERNEL_TABLE = Path("/proc/rtpengine/0")
 
@@ -86,6 +87,14 @@ class Journal:
             self._file.execute("BEGIN IMMEDIATE")
             self._file.executemany("DELETE FROM calls WHERE id = ?", ((number,) for number in numbers))
 
+    def set_aside(self, number: int, reason: str) -> None:
+        """Keep a record that cannot be shipped where a person finds it."""
+        columns = "call_id, from_tag, to_tag, began, answered, ended, code, caller, callee, carrier_in, carrier_out"
+        self._file.execute(
+            f"INSERT OR IGNORE INTO refused SELECT id, ?, {columns}, source, packets FROM calls WHERE id = ?",  # noqa: S608
+            (reason, number),
+        )
+
     def size(self) -> int:
         """How many records wait."""
         return int(self._file.execute("SELECT COUNT(*) FROM calls").fetchone()[0])
@@ -101,12 +110,33 @@ def to_database(server_id: int, record: tuple[Any, ...]) -> tuple[Any, ...]:
 def ship(config: Config, journal: Journal, database: pymysql.Connection[Any]) -> int:
     """Move one batch; how many records it had."""
     records = journal.oldest()
+    try:
+        _insert(config, database, records)
+    except pymysql.DataError:
+        database.rollback()
+        records = records[:1]
+        _insert_or_set_aside(config, journal, database, records[0])
+    journal.remove(record[0] for record in records)
+    return len(records)
+
+
+def _insert(config: Config, database: pymysql.Connection[Any], records: list[tuple[Any, ...]]) -> None:
     if records:
         with database.cursor() as cursor:
             cursor.executemany(INSERT, [to_database(config.server_id, record) for record in records])
         database.commit()
-        journal.remove(record[0] for record in records)
-    return len(records)
+
+
+def _insert_or_set_aside(
+    config: Config, journal: Journal, database: pymysql.Connection[Any], record: tuple[Any, ...]
+) -> None:
+    """One record that the database refuses must not hold up all others; it stays in the journal, apart."""
+    try:
+        _insert(config, database, [record])
+    except pymysql.DataError as error:
+        database.rollback()
+        log.critical("the database refuses record %d, which is set aside: %s", record[0], error.args[-1])
+        journal.set_aside(record[0], str(error.args[-1]))
 
 
 def say_status(
@@ -125,7 +155,10 @@ def say_status(
 def sip_load() -> Load:
     """Ask the SIP server; zeros when it does not answer."""
     words = ["kamcmd", "stats.get_statistics", "active_dialogs", "processed_dialogs"]
-    answer = subprocess.run(words, capture_output=True, text=True, check=False, timeout=5).stdout
+    try:
+        answer = subprocess.run(words, capture_output=True, text=True, check=False, timeout=KAMCMD_DEADLINE).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return Load(0, 0)
     found = dict(re.findall(r"(active_dialogs|processed_dialogs) = (\d+)", answer))
     return Load(int(found.get("active_dialogs", 0)), int(found.get("processed_dialogs", 0)))
 
@@ -146,7 +179,8 @@ def connect(config: Config) -> pymysql.Connection[Any]:
         try:
             return pymysql.connect(
                 **config.database,
-                ssl_verify_identity=False,
+                ssl_verify_cert=True,
+                ssl_verify_identity=True,
                 connect_timeout=5,
                 read_timeout=DEADLINE,
                 write_timeout=DEADLINE,

@@ -1,0 +1,239 @@
+"""The balancers' `ensure`: the cloud's owner of the SIP addresses becomes who VRRP says, and never flips for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from failover import sip_address
+from failover.config import SipAddressConfig
+from failover.mover_client import MoverError
+from failover.sip_address import RECHECK, TICK, State, after_vrrp, step, wanted
+
+MAIN = SipAddressConfig("balancer-1", True, ("sip", "sip-private"), ("10.0.0.21", "10.0.0.22"))
+BACKUP = replace(MAIN, me="balancer-2", preferred=False)
+MASTER = State(master=True)
+CLAIMED = State(master=True, claimed=frozenset({"sip", "sip-private"}))
+
+
+def held_by(holder: str | None) -> dict[str, str | None]:
+    return {"sip": holder, "sip-private": holder, "database": "database-1"}
+
+
+@pytest.mark.parametrize(
+    ("config", "state", "holders", "names"),
+    [
+        (MAIN, MASTER, held_by("balancer-1"), []),
+        (MAIN, MASTER, held_by("balancer-2"), ["sip", "sip-private"]),
+        (MAIN, MASTER, held_by(None), ["sip", "sip-private"]),
+        (MAIN, MASTER, held_by("?"), ["sip", "sip-private"]),
+        (MAIN, MASTER, {"sip": "balancer-1", "sip-private": "balancer-2"}, ["sip-private"]),
+        (MAIN, CLAIMED, held_by("balancer-2"), ["sip", "sip-private"]),
+        (BACKUP, MASTER, held_by("balancer-2"), []),
+        (BACKUP, MASTER, held_by("balancer-1"), ["sip", "sip-private"]),
+        (BACKUP, MASTER, held_by(None), ["sip", "sip-private"]),
+        (BACKUP, CLAIMED, held_by("balancer-1"), []),
+        (BACKUP, CLAIMED, held_by(None), ["sip", "sip-private"]),
+        (BACKUP, CLAIMED, {"sip": "balancer-2", "sip-private": None}, ["sip-private"]),
+        (BACKUP, State(master=True, claimed=frozenset({"sip"})), held_by("balancer-1"), ["sip-private"]),
+        (MAIN, MASTER, {}, ["sip", "sip-private"]),
+    ],
+    ids=str,
+)
+def test_a_master_wants_what_it_has_not_and_the_backup_wants_it_once(
+    config: SipAddressConfig, state: State, holders: dict[str, str | None], names: list[str]
+) -> None:
+    assert wanted(config, state, holders) == names
+
+
+@pytest.mark.parametrize(
+    ("before", "vrrp", "after"),
+    [
+        (State(), "MASTER", State(master=True, next_look=50.0)),
+        (State(), "BACKUP", State()),
+        (State(), "", State()),
+        (State(), "FAULT", State()),
+        (replace(CLAIMED, next_look=60.0), "MASTER", replace(CLAIMED, next_look=60.0)),
+        (CLAIMED, "BACKUP", replace(CLAIMED, master=False)),
+        (CLAIMED, "FAULT", replace(CLAIMED, master=False)),
+        (CLAIMED, "STOP", replace(CLAIMED, master=False)),
+        (replace(CLAIMED, master=False, next_look=99.0), "MASTER", State(master=True, next_look=50.0)),
+    ],
+    ids=str,
+)
+def test_becoming_master_means_an_immediate_look_and_a_new_claim(before: State, vrrp: str, after: State) -> None:
+    assert after_vrrp(before, vrrp, 50.0) == after
+
+
+@dataclass
+class Cloud:
+    """The holders as the movers tell and change them; `failures` are the errors of the next requests."""
+
+    holders: dict[str, str | None] = field(default_factory=lambda: held_by("balancer-1"))
+    moves: list[tuple[float, str, str]] = field(default_factory=list)
+    looks: int = 0
+    failures: list[str] = field(default_factory=list)
+    now: float = 0.0
+
+
+@dataclass
+class Host:
+    """One balancer: its state and its way to the movers."""
+
+    config: SipAddressConfig
+    cloud: Cloud
+    state: State = field(default_factory=State)
+    vrrp: str = "BACKUP"
+    frozen: bool = False
+
+    def holders(self) -> dict[str, str | None]:
+        self.cloud.looks += 1
+        return dict(self.cloud.holders)
+
+    def claim(self, name: str) -> str:
+        if self.cloud.failures:
+            raise MoverError(self.cloud.failures.pop(0))
+        if self.cloud.holders[name] != self.config.me:
+            self.cloud.moves.append((self.cloud.now, name, self.config.me))
+            self.cloud.holders[name] = self.config.me
+        return self.config.me
+
+    def tick(self, now: float) -> None:
+        """One second of the program's loop."""
+        if self.frozen:
+            return
+        mover: Any = self
+        self.cloud.now = now
+        self.state = after_vrrp(self.state, self.vrrp, now)
+        if self.state.master and now >= self.state.next_look:
+            self.state = step(self.config, self.state, mover, now)
+
+
+def pair() -> tuple[Cloud, Host, Host]:
+    cloud = Cloud()
+    return cloud, Host(MAIN, cloud, vrrp="MASTER"), Host(BACKUP, cloud)
+
+
+def run(seconds: int, *hosts: Host, begin: int = 0) -> int:
+    for now in range(begin, begin + seconds):
+        for host in hosts:
+            host.tick(float(now))
+    return begin + seconds
+
+
+def moved_to(cloud: Cloud) -> list[tuple[str, str]]:
+    return [(name, host) for _, name, host in cloud.moves]
+
+
+def test_the_first_master_gets_addresses_that_nobody_has() -> None:
+    cloud, main, backup = pair()
+    cloud.holders = held_by(None)
+    run(3, main, backup)
+    assert moved_to(cloud) == [("sip", "balancer-1"), ("sip-private", "balancer-1")]
+
+
+def test_a_takeover_and_a_return_move_each_address_once() -> None:
+    cloud, main, backup = pair()
+    begin = run(20, main, backup)
+    main.frozen, backup.vrrp = True, "MASTER"
+    begin = run(60, main, backup, begin=begin)
+    assert {cloud.holders["sip"], cloud.holders["sip-private"]} == {"balancer-2"}
+    assert cloud.moves[0][0] <= 21
+    main.frozen, main.vrrp, backup.vrrp = False, "MASTER", "BACKUP"
+    run(60, main, backup, begin=begin)
+    assert {cloud.holders["sip"], cloud.holders["sip-private"]} == {"balancer-1"}
+    assert len(cloud.moves) == 4
+
+
+def test_with_vrrp_cut_for_ten_minutes_each_address_moves_at_most_twice() -> None:
+    """Both are master: the backup claims once, the main takes it back, and that is all."""
+    cloud, main, backup = pair()
+    begin = run(20, main, backup)
+    backup.vrrp = "MASTER"
+    run(600, main, backup, begin=begin)
+    for name in MAIN.addresses:
+        assert len([move for move in cloud.moves if move[1] == name]) <= 2
+    assert cloud.holders["sip"] == "balancer-1"
+
+
+def test_a_backup_that_was_frozen_while_it_was_master_claims_nothing_when_it_thaws() -> None:
+    cloud, main, backup = pair()
+    main.frozen, backup.vrrp = True, "MASTER"
+    begin = run(30, main, backup)
+    backup.frozen, main.frozen = True, False
+    begin = run(300, main, backup, begin=begin)
+    assert cloud.holders["sip"] == "balancer-1"
+    before = list(cloud.moves)
+    backup.frozen = False
+    run(30, main, backup, begin=begin)
+    assert cloud.moves == before
+
+
+def test_each_time_it_becomes_master_the_backup_claims_again() -> None:
+    cloud, main, backup = pair()
+    begin = 0
+    for _ in range(3):
+        main.vrrp, backup.vrrp = "FAULT", "MASTER"
+        begin = run(30, main, backup, begin=begin)
+        assert cloud.holders["sip"] == "balancer-2"
+        main.vrrp, backup.vrrp = "MASTER", "BACKUP"
+        begin = run(30, main, backup, begin=begin)
+        assert cloud.holders["sip"] == "balancer-1"
+
+
+@pytest.mark.parametrize("config", [MAIN, BACKUP], ids=lambda c: c.me)
+@pytest.mark.parametrize("failures", [1, 3, 20])
+def test_a_claim_that_failed_is_tried_again_until_it_works(config: SipAddressConfig, failures: int) -> None:
+    """The other balancer is dead and still the cloud's holder; the API is locked for a while."""
+    other = "balancer-2" if config is MAIN else "balancer-1"
+    cloud = Cloud(holders=held_by(other), failures=["the API answered 423 locked"] * failures)
+    host = Host(config, cloud, vrrp="MASTER")
+    run(failures * 2 + 5, host)
+    assert cloud.holders["sip"] == cloud.holders["sip-private"] == config.me
+
+
+def test_a_failed_claim_of_one_address_does_not_keep_the_other_from_being_tried_again() -> None:
+    cloud = Cloud(holders=held_by("balancer-1"), failures=["slow"])
+    host = Host(BACKUP, cloud, vrrp="MASTER")
+    run(10, host)
+    assert cloud.holders["sip-private"] == "balancer-2"
+
+
+def test_a_movers_silence_is_told_and_asked_about_again_a_second_later(caplog: pytest.LogCaptureFixture) -> None:
+    class Silent:
+        def holders(self) -> dict[str, str | None]:
+            raise MoverError("10.0.0.21: timed out; 10.0.0.22: timed out")
+
+    silent: Any = Silent()
+    after = step(MAIN, MASTER, silent, 100.0)
+    assert after.next_look == 100.0 + TICK
+    assert "10.0.0.21: timed out" in caplog.text
+
+
+def test_a_quiet_pair_looks_no_oftener_than_every_ten_seconds() -> None:
+    """3600 requests an hour are what a project has."""
+    cloud, main, backup = pair()
+    run(600, main, backup)
+    assert cloud.looks <= 600 / RECHECK + 1
+    assert cloud.moves == []
+
+
+def test_a_host_that_is_not_master_neither_looks_nor_claims() -> None:
+    cloud, _, backup = pair()
+    run(100, backup)
+    assert (cloud.looks, cloud.moves) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "state"), [("MASTER\n", "MASTER"), ("BACKUP\n", "BACKUP"), ("", ""), (None, "")], ids=repr
+)
+def test_vrrps_state_is_what_the_notify_script_wrote(
+    text: str | None, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sip_address, "VRRP_STATE", tmp_path / "vrrp")
+    if text is not None:
+        (tmp_path / "vrrp").write_text(text)
+    assert sip_address.vrrp_state() == state
