@@ -1,0 +1,288 @@
+"""What the provider sells, and its limits: locations, server types, images, prices.
+
+Locations and server types (with the provider's IDs) as its API lists them in autumn 2026; older types that it still
+sells in the USA are left out, and where each type is sold is simplified to whole zones. IDs of images are this
+cloud's own.
+
+Prices in EUR without VAT, one for all locations. Server types: the list for Germany and Finland of September 2026,
+ccx53 and ccx63 converted from its dollar list. Volumes: the provider's API in May 2026; images: the list of 2025 and
+the 30 % of April 2026; IPs and traffic: the list of 2025. An hour costs a 624th of a month, as in the API's replies.
+
+Limits: docs.hetzner.com/cloud on networks, firewalls, placement groups and volumes. What one project may have
+depends on the account and is not documented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, TypeVar
+
+from localcloud.hetzner.errors import ApiError, invalid
+
+VAT_PERCENT = Decimal("19.00")
+HOURS_A_MONTH = 624
+TERABYTE = 1024**4
+IMAGES_SINCE = "2025-08-13T06:00:00Z"
+
+SERVERS_IN_SPREAD_GROUP = 10
+FIREWALLS_ON_SERVER = 5
+RULES_IN_FIREWALL = 50
+SOURCES_IN_RULE = 100
+NETWORKS_ON_SERVER = 3
+SERVERS_IN_NETWORK = 100
+SUBNETS_IN_NETWORK = 50
+ROUTES_IN_NETWORK = 100
+ALIAS_IPS_IN_NETWORK = 5
+VOLUMES_ON_SERVER = 16
+VOLUME_GB = (10, 10240)
+USER_DATA_BYTES = 32 * 1024
+IN_PROJECT = {
+    "ssh_keys": 100,
+    "networks": 50,
+    "placement_groups": 50,
+    "firewalls": 50,
+    "servers": 100,
+    "primary_ips": 100,
+    "floating_ips": 100,
+    "volumes": 100,
+}
+
+Architecture = Literal["x86", "arm"]
+
+
+@dataclass(frozen=True)
+class Location:
+    """`zone` is the network zone; `availability_zone` is what a server's metadata calls the place."""
+
+    id: int
+    name: str
+    country: str
+    city: str
+    description: str
+    latitude: float
+    longitude: float
+    zone: str
+    availability_zone: str
+
+
+@dataclass(frozen=True)
+class ServerType:
+    """Memory and disk in GB, price in EUR a month without VAT."""
+
+    id: int
+    name: str
+    cpu_type: Literal["shared", "dedicated"]
+    cores: int
+    memory: float
+    disk: int
+    price: str
+    locations: tuple[str, ...]
+    architecture: Architecture = "x86"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A system image; disk in GB."""
+
+    id: int
+    name: str
+    flavor: str
+    version: str
+    description: str
+    architecture: Architecture = "x86"
+    disk: int = 5
+
+
+LOCATIONS = (
+    Location(1, "fsn1", "DE", "Falkenstein", "Falkenstein DC Park 1", 50.47612, 12.370071, "eu-central", "fsn1-dc14"),
+    Location(2, "nbg1", "DE", "Nuremberg", "Nuremberg DC Park 1", 49.452102, 11.076665, "eu-central", "nbg1-dc3"),
+    Location(3, "hel1", "FI", "Helsinki", "Helsinki DC Park 1", 60.169855, 24.938379, "eu-central", "hel1-dc2"),
+    Location(4, "ash", "US", "Ashburn, VA", "Ashburn, VA", 39.045821, -77.487073, "us-east", "ash-dc1"),
+    Location(5, "hil", "US", "Hillsboro, OR", "Hillsboro, OR", 45.54222, -122.951924, "us-west", "hil-dc1"),
+    Location(6, "sin", "SG", "Singapore", "Singapore", 1.283333, 103.833333, "ap-southeast", "sin-dc1"),
+)  # fmt: skip
+ZONES = tuple(dict.fromkeys(location.zone for location in LOCATIONS))
+
+EU = ("fsn1", "nbg1", "hel1")
+EVERYWHERE = tuple(location.name for location in LOCATIONS)
+
+SERVER_TYPES = (
+    ServerType(96, "ccx13", "dedicated", 2, 8.0, 80, "42.99", EVERYWHERE),
+    ServerType(97, "ccx23", "dedicated", 4, 16.0, 160, "85.99", EVERYWHERE),
+    ServerType(98, "ccx33", "dedicated", 8, 32.0, 240, "138.49", EVERYWHERE),
+    ServerType(99, "ccx43", "dedicated", 16, 64.0, 360, "275.99", EVERYWHERE),
+    ServerType(100, "ccx53", "dedicated", 32, 128.0, 600, "533.99", EVERYWHERE),
+    ServerType(101, "ccx63", "dedicated", 48, 192.0, 960, "853.99", EVERYWHERE),
+    ServerType(109, "cpx22", "shared", 2, 4.0, 80, "19.49", (*EU, "sin")),
+    ServerType(110, "cpx32", "shared", 4, 8.0, 160, "35.49", (*EU, "sin")),
+    ServerType(111, "cpx42", "shared", 8, 16.0, 320, "69.49", (*EU, "sin")),
+    ServerType(112, "cpx52", "shared", 12, 24.0, 480, "100.49", (*EU, "sin")),
+    ServerType(113, "cpx62", "shared", 16, 32.0, 640, "129.99", (*EU, "sin")),
+    ServerType(114, "cx23", "shared", 2, 4.0, 40, "5.49", EU),
+    ServerType(115, "cx33", "shared", 4, 8.0, 80, "8.49", EU),
+    ServerType(116, "cx43", "shared", 8, 16.0, 160, "15.99", EU),
+    ServerType(117, "cx53", "shared", 16, 32.0, 320, "29.49", EU),
+)
+
+IMAGES = (
+    Image(114690387, "debian-12", "debian", "12", "Debian 12"),
+    Image(161547269, "ubuntu-24.04", "ubuntu", "24.04", "Ubuntu 24.04"),
+    Image(310557660, "debian-13", "debian", "13", "Debian 13"),
+)
+
+FLOATING_IP_PRICES = {"ipv4": "3.00", "ipv6": "1.00"}
+PRIMARY_IP_PRICES = {"ipv4": "0.50", "ipv6": "0.00"}
+VOLUME_GB_PRICE = "0.0572"
+IMAGE_GB_PRICE = "0.0143"
+TRAFFIC_TB_PRICES = {"ap-southeast": "7.40"}
+TRAFFIC_TB_PRICE = "1.00"
+INCLUDED_TRAFFIC_TB = {"eu-central": 20}
+INCLUDED_TRAFFIC_TB_ELSEWHERE = 1
+BACKUP_PERCENT = "20.00"
+
+
+def location_named(name_or_id: str | int, field: str = "location") -> Location:
+    return _named(LOCATIONS, name_or_id, field)
+
+
+def server_type_named(name_or_id: str | int) -> ServerType:
+    return _named(SERVER_TYPES, name_or_id, "server_type")
+
+
+def image_named(name_or_id: str | int) -> Image:
+    return _named(IMAGES, name_or_id, "image")
+
+
+T = TypeVar("T", Location, ServerType, Image)
+
+
+def _named(things: tuple[T, ...], name_or_id: str | int, field: str) -> T:
+    for thing in things:
+        if str(name_or_id) in (thing.name, str(thing.id)):
+            return thing
+    known = ", ".join(thing.name for thing in things)
+    raise invalid(field, f"'{name_or_id}' does not exist; this cloud has {known}")
+
+
+def require_orderable(server_type: ServerType, location: Location) -> None:
+    """Raises the provider's `resource_unavailable` where a type is not sold."""
+    if location.name not in server_type.locations:
+        offered = ", ".join(server_type.locations)
+        raise ApiError(
+            412,
+            "resource_unavailable",
+            f"server type '{server_type.name}' is not available in '{location.name}', only in {offered}",
+        )
+
+
+def price(net: str | Decimal) -> dict[str, str]:
+    """The provider's form: ten decimals, without and with VAT."""
+    amount = Decimal(net)
+    return {"net": f"{amount:.10f}", "gross": f"{amount * (1 + VAT_PERCENT / 100):.10f}"}
+
+
+def location_view(location: Location) -> dict[str, Any]:
+    return {
+        "id": location.id,
+        "name": location.name,
+        "description": location.description,
+        "country": location.country,
+        "city": location.city,
+        "latitude": location.latitude,
+        "longitude": location.longitude,
+        "network_zone": location.zone,
+    }
+
+
+def server_type_prices(server_type: ServerType) -> list[dict[str, Any]]:
+    hourly = (Decimal(server_type.price) / HOURS_A_MONTH).quantize(Decimal("0.0001"))
+    return [
+        {
+            "location": name,
+            "price_hourly": price(hourly),
+            "price_monthly": price(server_type.price),
+            "included_traffic": TERABYTE * INCLUDED_TRAFFIC_TB.get(zone, INCLUDED_TRAFFIC_TB_ELSEWHERE),
+            "price_per_tb_traffic": price(TRAFFIC_TB_PRICES.get(zone, TRAFFIC_TB_PRICE)),
+        }
+        for name, zone in ((name, location_named(name).zone) for name in server_type.locations)
+    ]
+
+
+def server_type_view(server_type: ServerType) -> dict[str, Any]:
+    return {
+        "id": server_type.id,
+        "name": server_type.name,
+        "description": server_type.name.upper(),
+        "category": "Dedicated vCPU" if server_type.cpu_type == "dedicated" else "Shared vCPU",
+        "cores": server_type.cores,
+        "memory": server_type.memory,
+        "disk": server_type.disk,
+        "storage_type": "local",
+        "cpu_type": server_type.cpu_type,
+        "architecture": server_type.architecture,
+        "deprecated": False,
+        "deprecation": None,
+        "prices": server_type_prices(server_type),
+        "locations": [
+            {
+                "id": location_named(name).id,
+                "name": name,
+                "recommended": True,
+                "available": True,
+                "deprecation": None,
+            }
+            for name in server_type.locations
+        ],
+    }
+
+
+def image_view(image: Image) -> dict[str, Any]:
+    return {
+        "id": image.id,
+        "type": "system",
+        "status": "available",
+        "name": image.name,
+        "description": image.description,
+        "image_size": None,
+        "disk_size": image.disk,
+        "created": IMAGES_SINCE,
+        "created_from": None,
+        "bound_to": None,
+        "os_flavor": image.flavor,
+        "os_version": image.version,
+        "architecture": image.architecture,
+        "rapid_deploy": True,
+        "protection": {"delete": False},
+        "deprecated": None,
+        "deleted": None,
+        "labels": {},
+    }
+
+
+def _ip_prices(prices: dict[str, str], *, hourly: bool) -> list[dict[str, Any]]:
+    def one(net: str, location: Location) -> dict[str, Any]:
+        row: dict[str, Any] = {"location": location.name, "price_monthly": price(net)}
+        if hourly:
+            row["price_hourly"] = price((Decimal(net) / HOURS_A_MONTH).quantize(Decimal("0.0001")))
+        return row
+
+    return [{"type": kind, "prices": [one(net, location) for location in LOCATIONS]} for kind, net in prices.items()]
+
+
+def pricing_view() -> dict[str, Any]:
+    return {
+        "currency": "EUR",
+        "vat_rate": str(VAT_PERCENT),
+        "image": {"price_per_gb_month": price(IMAGE_GB_PRICE)},
+        "floating_ip": {"price_monthly": price(FLOATING_IP_PRICES["ipv4"])},
+        "floating_ips": _ip_prices(FLOATING_IP_PRICES, hourly=False),
+        "primary_ips": _ip_prices(PRIMARY_IP_PRICES, hourly=True),
+        "traffic": {"price_per_tb": price("0")},
+        "server_backup": {"percentage": BACKUP_PERCENT},
+        "server_types": [
+            {"id": each.id, "name": each.name, "prices": server_type_prices(each)} for each in SERVER_TYPES
+        ],
+        "load_balancer_types": [],
+        "volume": {"price_per_gb_month": price(VOLUME_GB_PRICE)},
+    }
