@@ -1,0 +1,83 @@
+"""What a local cloud has on this host, whoever made it, and its removal without anybody's memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from localcloud.backend import BackendError
+from localcloud.machines import cgroups, namespaces, shared
+from localcloud.machines.commands import run
+from localcloud.machines.volumes import DEVICES, loops
+
+DEADLINE_S = 20.0
+POLL_S = 0.02
+NSPAWN = Path("/run/systemd/nspawn")
+
+
+def remove() -> None:
+    """Every machine, namespace and route goes; files stay.
+
+    The host's link is the first to go: nobody hears a dying machine, and this host's routes go with it.
+    """
+    shared.unlink_host()
+    cgroups.all_machines().kill()
+    for pid in processes():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _wait_for_processes()
+    for namespace in namespaces.names():
+        namespaces.delete(namespace)
+    for directory in _nspawn_directories():
+        directory.rmdir()
+    shutil.rmtree(DEVICES, ignore_errors=True)
+
+
+def listed(state: Path) -> list[str]:
+    """Everything that is left, one line each; empty when this host is as it was before."""
+    cgroup = cgroups.all_machines().path
+    return [
+        *(f"network namespace {name}" for name in namespaces.names()),
+        *(f"process {pid}" for pid in processes()),
+        *(f"loop device {device} of {backing}" for backing, device in loops().items() if state in backing.parents),
+        *(f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if str(state) in line),
+        *([f"network link {shared.HOST_LINK}"] if shared.host_link().exists() else []),
+        *([f"nft table {shared.HOST_TABLE}"] if shared.host_rules_exist() else []),
+        *(f"directory {path}" for path in (cgroup, DEVICES, *_nspawn_directories()) if path.exists()),
+    ]
+
+
+def processes() -> list[int]:
+    """Of machines, and of anybody in the cloud's namespaces; not this one."""
+    found = set(_machine_processes())
+    for namespace in namespaces.names():
+        found |= set(map(int, run(["ip", "netns", "pids", namespace]).split()))
+    return sorted(found - {os.getpid()})
+
+
+def _machine_processes() -> Iterator[int]:
+    """nspawn itself can outlive its cgroup by a second."""
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = command.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[0].endswith(b"systemd-nspawn") and any(word.startswith(b"--machine=m2-") for word in words):
+            yield int(command.parent.name)
+
+
+def _wait_for_processes() -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while left := processes():
+        if time.monotonic() > deadline:
+            raise BackendError(f"processes {left} of the local cloud do not end; look at them with: ps -fp")
+        time.sleep(POLL_S)
+
+
+def _nspawn_directories() -> list[Path]:
+    return sorted(NSPAWN.glob("*/m2-*"))
