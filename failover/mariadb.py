@@ -90,7 +90,7 @@ class MariaDb:
 
     def beat(self, writer: str) -> None:
         """Commit a sign of life. Raises DatabaseError."""
-        self._execute(
+        self._replicated(
             "INSERT INTO m2.heartbeat VALUES (1, %s, UTC_TIMESTAMP(6)) "
             "ON DUPLICATE KEY UPDATE writer = VALUES(writer), beat = VALUES(beat)",
             (writer,),
@@ -137,13 +137,19 @@ class MariaDb:
         with self._cursor() as cursor:
             cursor.execute(statement, values or None)
 
+    def _replicated(self, statement: str, values: tuple[Any, ...]) -> None:
+        with self._cursor(log=1) as cursor:
+            cursor.execute(statement, values)
+
     @contextmanager
-    def _cursor(self) -> Iterator[Any]:
+    def _cursor(self, log: int = 0) -> Iterator[Any]:
+        """Off the binary log, unless asked: even a FLUSH on the backup is an errant transaction there."""
         try:
             connection = pymysql.connect(
                 unix_socket=SOCKET,
                 user="root",
                 autocommit=True,
+                init_command=f"SET SESSION sql_log_bin = {log}",
                 connect_timeout=DEADLINE,
                 read_timeout=DEADLINE,
                 write_timeout=DEADLINE,

@@ -100,6 +100,7 @@ def _engine(stack: str, config_file: Path | None) -> Engine:
         raise StackError(f'{stack}: there is no {file}; README.md, "A real deployment", says how to make one')
     local = is_local(_endpoint(file))
     if local:
+        os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)
         os.environ.update(environment())
     return choose(PROJECT, stack, config_file, local)
 

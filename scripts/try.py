@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-import secrets
+import math
 import ssl
 import sys
 import time
@@ -17,7 +17,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,14 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from localcloud.backend import BackendError
-from localcloud.engine.crypter import Crypter, new_salt
-from localcloud.engine.stackfile import save_stack_file
-from localcloud.engine.values import Secret
-from scripts import calls, localcloud
+from scripts import calls, local_stack, localcloud
 from scripts.engines import StackError
-from scripts.stack import PROJECT, bring_up, read_outputs
+from scripts.local_stack import STACK
+from scripts.stack import bring_up, read_outputs
 
-STACK = "full-local"
 CALLS = 100
 CALLS_A_SECOND = 20
 FIRST_CALL_DEADLINE = 120.0
@@ -68,9 +64,7 @@ def main(
     with phases.phase("local cloud"):
         localcloud.require_packages(["sip-tester"], _tell)
         localcloud.up(_tell)
-    stack_file = PROJECT / "stacks" / f"Pulumi.{STACK}.yaml"
-    if not stack_file.exists():
-        write_stack_file(stack_file)
+    local_stack.ensure()
     with phases.phase("stack"):
         bring_up(STACK)
     outputs = read_outputs(STACK)
@@ -92,10 +86,10 @@ def _tell(step: str) -> None:
 
 @dataclass(frozen=True)
 class Made:
-    """The calls, and when the first of them began (seconds since the epoch)."""
+    """The calls, and when the first of them began: a whole second since the epoch, as the GUI searches."""
 
     calls: calls.Calls
-    since: float
+    since: int
 
 
 @dataclass(frozen=True)
@@ -105,29 +99,6 @@ class Records:
     counts: dict[str, int]
     shown: list[dict[str, Any]]
     reading: str
-
-
-def write_stack_file(path: Path) -> None:
-    """The settings of the local stack, with a fresh root secret; never committed."""
-    environment = localcloud.environment()
-    passphrase = Path(environment["PULUMI_CONFIG_PASSPHRASE_FILE"]).read_text().strip()
-    key = localcloud.public_key()
-    config = {
-        "m2:topology": "full",
-        "m2:region": "fsn1",
-        "m2:cores": 3,
-        "m2:root_secret": Secret(secrets.token_hex(32)),
-        "m2:protected": False,
-        "m2:admins": {"ssh_from": [f"{localcloud.HOST_ADDRESS}/32"], "ssh_keys": [key]},
-        "m2:database_disk_gb": 10,
-        "m2:carriers": [
-            {"name": "alpha", "addresses": [f"{calls.CALLER}/32"]},
-            {"name": "beta", "addresses": [f"{calls.CALLEE}/32"], "gateway": calls.CALLEE, "prefixes": ["49"]},
-        ],
-        "hcloud:endpoint": environment["HCLOUD_ENDPOINT"],
-        "hcloud:pollInterval": "100ms",
-    }
-    save_stack_file(path, config, Crypter(new_salt(passphrase), passphrase))
 
 
 def wait_for_first_call(sip_address: str) -> None:
@@ -140,7 +111,8 @@ def wait_for_first_call(sip_address: str) -> None:
 
 def make_calls(sip_address: str, count: int) -> Made:
     """All calls, each answered, with media there and back. Raises TryError."""
-    since = time.time()
+    since = math.ceil(time.time())
+    time.sleep(since - time.time())
     made = calls.make(sip_address, count, CALLS_A_SECOND)
     if made.answered != count or made.failed:
         raise TryError(f"{made.answered} of {count} calls were answered, {made.failed} failed")
@@ -149,7 +121,7 @@ def make_calls(sip_address: str, count: int) -> Made:
     return Made(made, since)
 
 
-def wait_for_records(outputs: dict[str, Any], since: float, count: int) -> Records:
+def wait_for_records(outputs: dict[str, Any], since: int, count: int) -> Records:
     """Until every call has its record on both databases and in the GUI. Raises TryError at the deadline."""
     deadline = time.monotonic() + RECORDS_DEADLINE
     while True:
@@ -162,20 +134,20 @@ def wait_for_records(outputs: dict[str, Any], since: float, count: int) -> Recor
         time.sleep(1.0)
 
 
-def read_records(outputs: dict[str, Any], since: float) -> Records:
+def read_records(outputs: dict[str, Any], since: int) -> Records:
     """One look at both databases and the GUI."""
     counts = {host: _count_on(host, since) for host in ("database-1", "database-2")}
     shown, reading = _ask_gui(outputs, since)
     return Records({**counts, "GUI": len(shown)}, shown[:5], reading)
 
 
-def _count_on(host: str, since: float) -> int:
-    query = f"SELECT COUNT(*) FROM m2.calls WHERE code = 200 AND began >= FROM_UNIXTIME({since:.3f})"  # noqa: S608
+def _count_on(host: str, since: int) -> int:
+    query = f"SELECT COUNT(*) FROM m2.calls WHERE code = 200 AND began >= FROM_UNIXTIME({since})"  # noqa: S608
     answer = localcloud.ssh(f"{STACK}-{host}", f"sudo mariadb -N -e \"SET time_zone = '+00:00'; {query}\"")
     return int(answer)
 
 
-def _ask_gui(outputs: dict[str, Any], since: float) -> tuple[list[dict[str, Any]], str]:
+def _ask_gui(outputs: dict[str, Any], since: int) -> tuple[list[dict[str, Any]], str]:
     login = base64.b64encode(f"{outputs['gui_user']}:{outputs['gui_password']}".encode()).decode()
     context = ssl.create_default_context(cadata=outputs["authority"])
     begin = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since))
@@ -205,10 +177,8 @@ def show(outputs: dict[str, Any], made: Made, records: Records, phases: Phases) 
     say.print(f"  {made.calls.answered} calls answered, {media}; records: {where}")
     say.print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.took.items()))
     say.rule("look further", align="left")
-    say.print(
-        f"  GUI          {outputs['gui_url']}  user {outputs['gui_user']}, password: scripts/stack outputs "
-        f"{STACK} --show-secrets"
-    )
+    say.print(f"  GUI          {outputs['gui_url']}  (user {outputs['gui_user']})")
+    say.print(f"  password     scripts/stack outputs {STACK} --show-secrets")
     say.print(f"  log in       scripts/localcloud ssh {STACK}-core-1")
     say.print(f"  power cut    scripts/localcloud power {STACK}-balancer-1 cut")
     say.print(f"  change it    edit stacks/Pulumi.{STACK}.yaml, then scripts/stack up {STACK}")
