@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from localcloud.engine import run as embedded
-from localcloud.engine.errors import EngineError
+from localcloud.engine.errors import EngineError, InterruptedRunError
 from localcloud.engine.events import Event, StepEnded
 from scripts.report import short_type
 
@@ -77,6 +77,8 @@ class Embedded:
     def _guarded(self, work: Any) -> Any:
         try:
             return work()
+        except InterruptedRunError:
+            raise
         except EngineError as error:
             raise StackError(str(error)) from None
 

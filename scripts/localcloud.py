@@ -39,7 +39,9 @@ from localcloud.machines import MachinesBackend, image, remains, shared
 from localcloud.machines.firewall import API
 
 PROJECT = Path(__file__).parent.parent
-STATE = Path("/var/lib/m2-localcloud")
+STATE = Path(os.environ.get("M2_LOCALCLOUD_STATE", "/var/lib/m2-localcloud"))
+"""Tests set another place, in a network of their own."""
+
 HOST_ADDRESS, PORT = API
 URL = f"http://{HOST_ADDRESS}:{PORT}"
 ENDPOINT = f"{URL}/v1"
@@ -69,6 +71,7 @@ _without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 say = Console(stderr=True, highlight=False)
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
+Power = Literal["cut", "on", "off", "freeze", "thaw"]
 Name = Annotated[str, typer.Argument(help="a server's name; see `status`")]
 
 
@@ -131,16 +134,21 @@ def is_local(endpoint: str) -> bool:
 
 def servers() -> list[dict[str, Any]]:
     """`id`, `name`, `state` and `addresses` (public, floating, private) of each."""
-    found: list[dict[str, Any]] = _call("GET", "/local/servers")["servers"]
+    found: list[dict[str, Any]] = ask("GET", "/local/servers")["servers"]
     return found
 
 
 def ssh(name: str, command: str) -> str:
     """Standard output of a command on a server; LocalCloudError with its errors when it fails."""
-    done = subprocess.run(_ssh(name, [command]), env=_with_agent(), capture_output=True, text=True, check=False)
+    done = subprocess.run(ssh_words(name, [command]), env=with_agent(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise LocalCloudError(f"on {name}, exit code {done.returncode}: {done.stderr.strip()}")
     return done.stdout
+
+
+def power(name: str, what: Power) -> str:
+    """The state that a server is in afterwards. Raises LocalCloudError."""
+    return str(ask("POST", f"/local/servers/{name}/power", {"what": what})["state"])
 
 
 def require_packages(packages: Sequence[str], progress: Callable[[str], None] = print) -> None:
@@ -215,14 +223,13 @@ def status() -> None:
 @app.command("ssh", context_settings={"ignore_unknown_options": True})
 def ssh_command(name: Name, command: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Log in to NAME (or USER@NAME), or run a command there."""
-    os.execvpe("ssh", _ssh(name, command or []), _with_agent())  # noqa: S606
+    os.execvpe("ssh", ssh_words(name, command or []), with_agent())  # noqa: S606
 
 
-@app.command()
-def power(name: Name, what: Annotated[Literal["cut", "on", "off", "freeze", "thaw"], typer.Argument()]) -> None:
+@app.command("power")
+def power_command(name: Name, what: Annotated[Power, typer.Argument()]) -> None:
     """Cut a server's power, switch it on or off, freeze or thaw it."""
-    state = _call("POST", f"/local/servers/{name}/power", {"what": what})["state"]
-    say.print(f"{name} is {state}")
+    say.print(f"{name} is {power(name, what)}")
 
 
 @app.command()
@@ -303,13 +310,13 @@ def _agent_socket() -> Path:
     return STATE / "agent.sock"
 
 
-def _with_agent() -> dict[str, str]:
+def with_agent() -> dict[str, str]:
     return {**os.environ, "SSH_AUTH_SOCK": str(_agent_socket())}
 
 
 def _agent_answers() -> bool:
     """And has the key."""
-    return subprocess.run(["ssh-add", "-l"], env=_with_agent(), capture_output=True, check=False).returncode == 0
+    return subprocess.run(["ssh-add", "-l"], env=with_agent(), capture_output=True, check=False).returncode == 0
 
 
 def _start_agent() -> None:
@@ -317,7 +324,7 @@ def _start_agent() -> None:
         os.kill(process, signal.SIGTERM)
     _agent_socket().unlink(missing_ok=True)
     subprocess.run(["ssh-agent", "-a", _agent_socket()], stdout=subprocess.DEVNULL, check=True)
-    subprocess.run(["ssh-add", "-q", STATE / "key"], env=_with_agent(), check=True)
+    subprocess.run(["ssh-add", "-q", STATE / "key"], env=with_agent(), check=True)
 
 
 def _agents() -> Iterator[int]:
@@ -385,8 +392,11 @@ def _wait_for_api(daemon: subprocess.Popen[bytes] | None) -> None:
         time.sleep(POLL_S)
 
 
-def _call(method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-    """Never beyond this host: without the link of the local cloud its address would be looked for elsewhere."""
+def ask(method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
+    """What the API answers. Raises LocalCloudError.
+
+    Never beyond this host: without the link of the local cloud its address would be looked for elsewhere.
+    """
     headers = {"Authorization": f"Bearer {_read('token')}"}
     if shared.owner() != STATE:
         raise LocalCloudError(NOT_UP)
@@ -402,8 +412,11 @@ def _call(method: str, path: str, body: dict[str, str] | None = None) -> dict[st
         raise LocalCloudError(f"the API does not answer ({error}); start it with: scripts/localcloud up") from None
 
 
-def _ssh(name: str, command: Sequence[str]) -> list[str]:
-    """ssh with nothing of the user's own settings; a host key is pinned at the first contact with a server."""
+def ssh_words(name: str, command: Sequence[str]) -> list[str]:
+    """The command line of ssh, with nothing of the user's own settings.
+
+    A host key is pinned at the first contact with a server.
+    """
     user, _, host = name.rpartition("@")
     server = _server(host)
     options = {

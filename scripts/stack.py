@@ -100,9 +100,14 @@ def _engine(stack: str, config_file: Path | None) -> Engine:
         raise StackError(f'{stack}: there is no {file}; README.md, "A real deployment", says how to make one')
     local = is_local(_endpoint(file))
     if local:
-        os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)
-        os.environ.update(environment())
+        use_local_cloud()
     return choose(PROJECT, stack, config_file, local)
+
+
+def use_local_cloud() -> None:
+    """Point this process's Pulumi at the local cloud. Raises LocalCloudError when it was never brought up."""
+    os.environ.pop("PULUMI_CONFIG_PASSPHRASE", None)
+    os.environ.update(environment())
 
 
 def _endpoint(file: Path) -> str:

@@ -7,13 +7,10 @@ run goes on. To remove everything: scripts/localcloud down --image
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import ssl
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from localcloud.backend import BackendError
-from scripts import calls, local_stack, localcloud
+from scripts import calls, gui, local_stack, localcloud
 from scripts.engines import StackError
 from scripts.local_stack import STACK
 from scripts.stack import bring_up, read_outputs
@@ -148,19 +145,15 @@ def _count_on(host: str, since: int) -> int:
 
 
 def _ask_gui(outputs: dict[str, Any], since: int) -> tuple[list[dict[str, Any]], str]:
-    login = base64.b64encode(f"{outputs['gui_user']}:{outputs['gui_password']}".encode()).decode()
-    context = ssl.create_default_context(cadata=outputs["authority"])
     begin = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since))
     found: list[dict[str, Any]] = []
-    after, reading = "", ""
+    path = f"api/calls?limit=1000&from={begin}&result=answered"
+    page = gui.ask(outputs, path)
     while True:
-        url = f"{outputs['gui_url']}api/calls?from={begin}&result=answered" + (f"&before={after}" if after else "")
-        request = urllib.request.Request(url, headers={"Authorization": f"Basic {login}"})  # noqa: S310 - https
-        with urllib.request.urlopen(request, context=context, timeout=10) as reply:  # noqa: S310
-            page = json.load(reply)
-        found, reading, after = found + page["calls"], page["reading"], page["after"]
-        if not after:
-            return found, reading
+        found += page["calls"]
+        if not page["after"]:
+            return found, page["reading"]
+        page = gui.ask(outputs, f"{path}&before={page['after']}")
 
 
 def show(outputs: dict[str, Any], made: Made, records: Records, phases: Phases) -> None:

@@ -32,7 +32,7 @@ class MachinesBackend:
 
     def close(self) -> None:
         if shared.owner() in (None, self._state):
-            remains.remove()
+            remains.remove(self._state)
         self._volumes.release_all()
 
     def rewire(self, world: World) -> None:

@@ -13,15 +13,15 @@ from pathlib import Path
 from localcloud.backend import BackendError
 from localcloud.machines import cgroups, namespaces, shared
 from localcloud.machines.commands import run
-from localcloud.machines.volumes import DEVICES, loops
+from localcloud.machines.volumes import devices, loops
 
 DEADLINE_S = 20.0
 POLL_S = 0.02
 NSPAWN = Path("/run/systemd/nspawn")
 
 
-def remove() -> None:
-    """Every machine, namespace and route goes; files stay.
+def remove(state: Path) -> None:
+    """Every machine, namespace and route of the cloud of `state` goes; files stay.
 
     The host's link is the first to go: nobody hears a dying machine, and this host's routes go with it.
     """
@@ -35,7 +35,7 @@ def remove() -> None:
         namespaces.delete(namespace)
     for directory in _nspawn_directories():
         directory.rmdir()
-    shutil.rmtree(DEVICES, ignore_errors=True)
+    shutil.rmtree(devices(state), ignore_errors=True)
 
 
 def listed(state: Path) -> list[str]:
@@ -48,7 +48,7 @@ def listed(state: Path) -> list[str]:
         *(f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if str(state) in line),
         *([f"network link {shared.HOST_LINK}"] if shared.host_link().exists() else []),
         *([f"nft table {shared.HOST_TABLE}"] if shared.host_rules_exist() else []),
-        *(f"directory {path}" for path in (cgroup, DEVICES, *_nspawn_directories()) if path.exists()),
+        *(f"directory {path}" for path in (cgroup, devices(state), *_nspawn_directories()) if path.exists()),
     ]
 
 

@@ -15,8 +15,12 @@ from pathlib import Path
 from localcloud.backend import BackendError
 from localcloud.machines.commands import run
 
-DEVICES = Path("/dev/m2-localcloud")
 GIGABYTE = 2**30
+
+
+def devices(state: Path) -> Path:
+    """Where the nodes of a cloud's volumes are: a device cannot be opened on every file system."""
+    return Path("/dev") / state.name
 
 
 class Volumes:
@@ -25,6 +29,7 @@ class Volumes:
     def __init__(self, state: Path) -> None:
         self._files = state / "volumes"
         self._attached = state / "attached"
+        self._devices = devices(state)
         self._lock = threading.Lock()
 
     def open(self) -> None:
@@ -52,7 +57,7 @@ class Volumes:
 
     def detach(self, volume_id: int) -> None:
         with self._lock:
-            for node in DEVICES.glob(f"*/{_name(volume_id)}"):
+            for node in self._devices.glob(f"*/{_name(volume_id)}"):
                 node.unlink()
             (self._attached / str(volume_id)).unlink(missing_ok=True)
             release(self._data(volume_id))
@@ -64,7 +69,7 @@ class Volumes:
     def show_all(self, server_id: int) -> Path:
         """The directory for the machine's /dev/disk/by-id, complete also after this host's restart."""
         with self._lock:
-            directory = DEVICES / str(server_id)
+            directory = self._devices / str(server_id)
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o755)
             for record in self._attached.iterdir():
@@ -84,7 +89,7 @@ class Volumes:
 
     def _show(self, volume_id: int, server_id: int) -> None:
         loop = loops().get(self._data(volume_id)) or _loop(self._data(volume_id))
-        node = DEVICES / str(server_id) / _name(volume_id)
+        node = self._devices / str(server_id) / _name(volume_id)
         node.parent.mkdir(parents=True, exist_ok=True)
         number = loop.stat().st_rdev
         if node.exists() and node.stat().st_rdev == number:

@@ -7,10 +7,8 @@ from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from stacks.settings import RESERVED_PORTS
-
 from stacks.addressing import core_limit
-from stacks.settings import Region
+from stacks.settings import RESERVED_PORTS, Region
 from tests.unit.stacks.example import REQUIRED, SSH_KEY
 
 PRIVATE = [IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
