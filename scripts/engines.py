@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,9 +16,8 @@ from rich.console import Console
 from localcloud.engine import run as embedded
 from localcloud.engine.errors import EngineError, InterruptedRunError
 from localcloud.engine.events import Event, StepEnded
+from scripts.pulumi_output import failures, without_noise
 from scripts.report import short_type
-
-NOISE = re.compile(r"warning: (using pulumi-\S+ from \$PATH|resource plugin \S+ is expected to have version)")
 
 
 class StackError(Exception):
@@ -110,21 +108,21 @@ class Cli:
     def preview(self) -> dict[str, Any]:
         done = self._run("preview", "--json")
         plan = _json_of(done.stdout)
-        errors = [d["message"] for d in plan.get("diagnostics", []) if d.get("severity") == "error"]
         if done.returncode:
-            raise StackError(readable("".join(errors) or done.stderr))
+            told = [d["message"] for d in plan.get("diagnostics", []) if d.get("severity") == "error"]
+            raise StackError("".join(without_noise(told)).strip() or done.stderr.strip())
         return plan
 
     def up(self, say: Console) -> None:
         self._stream(say, "up", "--yes", "--skip-preview", "--suppress-outputs")
 
     def destroy(self, say: Console) -> None:
-        self._stream(say, "destroy", "--yes", "--skip-preview", "--run-program")
+        self._stream(say, "destroy", "--yes", "--run-program")
 
     def outputs(self, show_secrets: bool) -> dict[str, Any]:
         done = self._run("stack", "output", "--json", *(["--show-secrets"] if show_secrets else []))
         if done.returncode:
-            raise StackError(readable(done.stderr))
+            raise StackError(done.stderr.strip())
         return dict(json.loads(done.stdout))
 
     def _words(self, *words: str) -> list[str]:
@@ -151,7 +149,7 @@ class Cli:
             said.append(line)
             say.print(line.rstrip(), markup=False, soft_wrap=True)
         if process.wait():
-            raise StackError("\n".join(line.strip() for line in said if " error: " in line))
+            raise StackError("\n".join(failures(said)) or f"pulumi {words[0]} failed")
 
 
 def _environment() -> dict[str, str]:
@@ -161,20 +159,3 @@ def _environment() -> dict[str, str]:
 
 def _json_of(text: str) -> dict[str, Any]:
     return dict(json.loads(text)) if text.strip().startswith("{") else {}
-
-
-def without_noise(lines: Iterable[str]) -> Iterator[str]:
-    """Drop what the CLI says of plug-ins on PATH, and Python's tracebacks around the one good sentence."""
-    in_traceback = False
-    for line in lines:
-        if "Traceback (most recent call last)" in line:
-            in_traceback = True
-        elif in_traceback and line.strip() and not line.startswith((" " * 6, "\t")):
-            in_traceback = False
-        if not in_traceback and not NOISE.search(line):
-            yield line
-
-
-def readable(text: str) -> str:
-    """What a person needs of the CLI's error text."""
-    return "\n".join(line.rstrip() for line in without_noise(text.splitlines()) if line.strip())
