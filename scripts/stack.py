@@ -52,7 +52,7 @@ def preview(
 @app.command()
 def up(stack: Name, config_file: ConfigFile = None, yes: Yes = False) -> None:
     """Make the stack what its settings say. A half-finished one can simply be run again."""
-    bring_up(stack, config_file, lambda: _confirm(yes, f"Bring {stack} up?"))
+    bring_up(stack, config_file, None if yes else lambda: _confirm(f"Bring {stack} up?"))
     _show_outputs(read_outputs(stack, config_file, show_secrets=False))
 
 
@@ -60,7 +60,8 @@ def up(stack: Name, config_file: ConfigFile = None, yes: Yes = False) -> None:
 def destroy(stack: Name, config_file: ConfigFile = None, yes: Yes = False) -> None:
     """Delete everything of the stack; a protected one refuses before anything is deleted."""
     engine = _engine(stack, config_file)
-    _confirm(yes, f"Delete everything of {stack}?")
+    if not yes:
+        _confirm(f"Delete everything of {stack}?")
     engine.destroy(say)
 
 
@@ -79,13 +80,16 @@ def outputs(
         _show_outputs(values)
 
 
-def bring_up(stack: str, config_file: Path | None = None, confirm: Callable[[], None] = lambda: None) -> None:
-    """Preview, and when something changes ask and carry it out. Raises StackError."""
+def bring_up(stack: str, config_file: Path | None = None, confirm: Callable[[], None] | None = None) -> None:
+    """Preview, and when something changes show it and ask, if there is whom to ask, and do it. Raises StackError."""
     engine = _engine(stack, config_file)
     plan = engine.preview()
-    _show(plan)
-    if report.has_changes(plan):
+    if confirm and report.has_changes(plan):
+        _show(plan)
         confirm()
+    else:
+        say.print(report.summary(plan))
+    if report.has_changes(plan):
         engine.up(say)
 
 
@@ -122,13 +126,15 @@ def _show(plan: report.Plan) -> None:
 
 
 def _show_outputs(values: dict[str, Any]) -> None:
-    for line in yaml.safe_dump(values, sort_keys=False, default_flow_style=False).splitlines():
-        say.print(f"  {line}", markup=False)
+    """One line a value; what has many, like a certificate, is for `--json`."""
+    for name, value in sorted(values.items()):
+        parts = sorted(value.items()) if isinstance(value, dict) else [("", value)]
+        for part, text in parts:
+            first, *more = str(text).splitlines() or [""]
+            say.print(f"  {f'{name} {part}'.strip():24} {first}{' ...' if more else ''}", markup=False, soft_wrap=True)
 
 
-def _confirm(yes: bool, question: str) -> None:
-    if yes:
-        return
+def _confirm(question: str) -> None:
     if not sys.stdin.isatty():
         raise StackError("nobody is there to ask; use --yes")
     typer.confirm(question, abort=True, err=True)

@@ -11,14 +11,13 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from localcloud.backend import BackendError
 from scripts import calls, gui, local_stack, localcloud
@@ -158,32 +157,44 @@ def _ask_gui(outputs: dict[str, Any], since: int) -> tuple[list[dict[str, Any]],
 
 def show(outputs: dict[str, Any], made: Made, records: Records, phases: Phases) -> None:
     """What stands where, what came of the calls, and where to look further."""
-    say.rule("what stands where", align="left")
-    for host, address in outputs["hosts"].items():
-        say.print(f"  {host:12} {address}")
-    say.print(f"  {'SIP':12} {outputs['sip_address']} (moves between the balancers)")
-    say.print(f"  {'database':12} {outputs['database_address']} (private; moves between the databases)")
-    say.rule(f"call records, read from {records.reading}", align="left")
-    say.print(_table(records.shown))
-    media = f"{made.calls.packets_sent} media packets sent, {made.calls.packets_returned} came back"
-    where = ", ".join(f"{number} in {place}" for place, number in records.counts.items())
-    say.print(f"  {made.calls.answered} calls answered, {media}; records: {where}")
-    say.print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.took.items()))
-    say.rule("look further", align="left")
-    say.print(f"  GUI          {outputs['gui_url']}  (user {outputs['gui_user']})")
-    say.print(f"  password     scripts/stack outputs {STACK} --show-secrets")
-    say.print(f"  log in       scripts/localcloud ssh {STACK}-core-1")
-    say.print(f"  power cut    scripts/localcloud power {STACK}-balancer-1 cut")
-    say.print(f"  change it    edit stacks/Pulumi.{STACK}.yaml, then scripts/stack up {STACK}")
-    say.print("  remove all   scripts/localcloud down --image")
+    _section("what stands where", _places(outputs))
+    _section(f"the last call records, as the GUI reads them from {records.reading}", map(_record, records.shown))
+    _section("what came of it", _results(made, records, phases))
+    _section("look further", _commands(outputs))
 
 
-def _table(shown: list[dict[str, Any]]) -> Table:
-    columns = ("began", "caller", "callee", "carrier_in", "carrier_out", "seconds", "packets")
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 2))
-    for call in shown:
-        table.add_row(*(str(call.get(column, "")) for column in columns))
-    return table
+def _section(title: str, lines: Iterable[str]) -> None:
+    say.rule(title, align="left")
+    for line in lines:
+        say.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def _places(outputs: dict[str, Any]) -> Iterator[str]:
+    for host, address in sorted(outputs["hosts"].items()):
+        yield f"{host:12} {address}"
+    yield f"{'SIP':12} {outputs['sip_address']}  (moves between the balancers)"
+    yield f"{'database':12} {outputs['database_address']}  (private; moves between the databases)"
+
+
+def _record(call: dict[str, Any]) -> str:
+    route = f"{call['caller']} ({call['carrier_in']}) -> {call['callee']} ({call['carrier_out']})"
+    return f"{call['began']}  {route}  {call['code']}  {call['packets']} media packets"
+
+
+def _results(made: Made, records: Records, phases: Phases) -> Iterator[str]:
+    yield f"{made.calls.answered} calls answered, {made.calls.failed} failed"
+    yield f"{made.calls.packets_sent} media packets sent, {made.calls.packets_returned} came back"
+    yield "records: " + ", ".join(f"{number} in {place}" for place, number in records.counts.items())
+    yield "time: " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in phases.took.items())
+
+
+def _commands(outputs: dict[str, Any]) -> Iterator[str]:
+    yield f"GUI          {outputs['gui_url']}  (user {outputs['gui_user']})"
+    yield f"password     scripts/stack outputs {STACK} --show-secrets"
+    yield f"log in       scripts/localcloud ssh {STACK}-core-1"
+    yield f"power cut    scripts/localcloud power {STACK}-balancer-1 cut"
+    yield f"change it    edit stacks/Pulumi.{STACK}.yaml, then: scripts/stack up {STACK}"
+    yield "remove all   scripts/localcloud down --image"
 
 
 def run() -> None:

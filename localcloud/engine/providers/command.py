@@ -119,9 +119,7 @@ class Command:
     def read(self, type_: str, id_: str, inputs: Properties, outputs: Properties) -> Properties | None:
         return outputs
 
-    def update(
-        self, type_: str, id_: str, outputs: Properties, wanted: Properties, diff: Diff, log: Log
-    ) -> Properties:
+    def update(self, type_: str, id_: str, outputs: Properties, wanted: Properties, diff: Diff, log: Log) -> Properties:
         command = wanted.get("update", wanted.get("create"))
         return _run(type_, command, wanted, outputs, log)
 

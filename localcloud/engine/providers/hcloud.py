@@ -80,9 +80,7 @@ class Hcloud:
     def read(self, type_: str, id_: str, inputs: Properties, outputs: Properties) -> Properties | None:
         return _kind(type_).read(self._api, id_, outputs | inputs)
 
-    def update(
-        self, type_: str, id_: str, outputs: Properties, wanted: Properties, diff: Diff, log: Log
-    ) -> Properties:
+    def update(self, type_: str, id_: str, outputs: Properties, wanted: Properties, diff: Diff, log: Log) -> Properties:
         kind = _kind(type_)
         changed = {str(path[0]) for path in diff.changes} & kind.fields.keys()
         return kind.update(self._api, id_, outputs, wanted, changed)

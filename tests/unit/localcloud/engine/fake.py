@@ -102,9 +102,7 @@ class FakeProvider:
     def read(self, type_: str, id_: str, inputs: Properties, outputs: Properties) -> Properties | None:
         return self._outputs(id_) if id_ in self._cloud.objects() else None
 
-    def update(
-        self, type_: str, id_: str, outputs: Properties, wanted: Properties, diff: Diff, log: Log
-    ) -> Properties:
+    def update(self, type_: str, id_: str, outputs: Properties, wanted: Properties, diff: Diff, log: Log) -> Properties:
         name = self._cloud.objects()[id_]["name"]
         self._play(f"update {name}", wanted)
         self._cloud.write(id_, {"name": name, **wanted})

@@ -163,9 +163,7 @@ def test_a_write_that_fails_fails_for_everybody_who_waits() -> None:
 
 def test_many_large_resources_are_sealed_once(backend: Backend, crypter: Crypter) -> None:
     """Each save writes everything; that must not cost the encryption of everything."""
-    resources = tuple(
-        replace(RESOURCE, urn=f"urn::{i}", inputs={"stdin": Secret(f"{i}" * 200_000)}) for i in range(20)
-    )
+    resources = tuple(replace(RESOURCE, urn=f"urn::{i}", inputs={"stdin": Secret(f"{i}" * 200_000)}) for i in range(20))
     sealed: list[str] = []
     encrypt = crypter.encrypt
 
