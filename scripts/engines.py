@@ -106,6 +106,7 @@ class Cli:
     config_file: Path | None
 
     def preview(self) -> dict[str, Any]:
+        self._select()
         done = self._run("preview", "--json")
         plan = _json_of(done.stdout)
         if done.returncode:
@@ -114,6 +115,7 @@ class Cli:
         return plan
 
     def up(self, say: Console) -> None:
+        self._select()
         self._stream(say, "up", "--yes", "--skip-preview", "--suppress-outputs")
 
     def destroy(self, say: Console) -> None:
@@ -124,6 +126,12 @@ class Cli:
         if done.returncode:
             raise StackError(done.stderr.strip())
         return dict(json.loads(done.stdout))
+
+    def _select(self) -> None:
+        """The CLI knows only stacks that were made once."""
+        done = self._run("stack", "select", "--create")
+        if done.returncode:
+            raise StackError(done.stderr.strip())
 
     def _words(self, *words: str) -> list[str]:
         config = ["--config-file", str(self.config_file)] if self.config_file else []
