@@ -31,6 +31,10 @@ class CloudError(Exception):
     """The API refused or did not answer in time; one sentence."""
 
 
+class OutOfTimeError(CloudError):
+    """The deadline came first: says nothing of why it was needed."""
+
+
 @dataclass
 class Hetzner:
     """One project's API. `sleep` and `now` can be replaced in tests."""
@@ -62,7 +66,7 @@ class Hetzner:
 
         With `only_if_free` nobody loses it. For a route that is a compare-and-set: the API refuses a second one.
         """
-        pause = 0.2
+        pause, why = 0.2, ""
         while True:
             try:
                 holder = self.holder(address, deadline)
@@ -73,7 +77,7 @@ class Hetzner:
                     return str(holder)
                 why = "the API says yes and the address has not moved"
             except CloudError as error:
-                why = str(error)
+                why = why if why and isinstance(error, OutOfTimeError) else str(error)
                 self.ids.clear()
             if self.now() + pause > deadline:
                 raise CloudError(f"{address.name} could not be given to {member.name}: {why}")
@@ -121,7 +125,7 @@ class Hetzner:
         action = self._call("POST", path, deadline, json=body)["action"]
         while action["status"] == "running":
             if self.now() + POLL >= deadline:
-                raise CloudError(f"{action['command']} was still running at the deadline")
+                raise OutOfTimeError(f"{action['command']} was still running at the deadline")
             self.sleep(POLL)
             action = self._call("GET", f"actions/{action['id']}", deadline)["action"]
         if action["status"] == "error":
@@ -141,7 +145,7 @@ class Hetzner:
     def _once(self, method: str, path: str, deadline: float, **more: Any) -> dict[str, Any]:
         left = deadline - self.now()
         if left <= 0:
-            raise CloudError(f"no time was left for {method} {path}")
+            raise OutOfTimeError(f"no time was left for {method} {path}")
         timeout = (min(CONNECT_TIMEOUT, left), min(READ_TIMEOUT, left))
         headers = {"Authorization": f"Bearer {self.token}"}
         try:
