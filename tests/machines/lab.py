@@ -19,6 +19,7 @@ import yaml
 from localcloud.backend import Attachment, Machine, PrivateNetwork, PrivateNic, World
 from localcloud.hetzner.metadata import listen_in
 from localcloud.machines import MachinesBackend
+from scripts.localcloud import LocalCloudError
 
 NETWORK = PrivateNetwork(1, "10.0.0.0/16", ())
 
@@ -37,10 +38,16 @@ def attachment(server_id: int) -> Attachment:
 
 
 def until(true: Callable[[], bool], timeout: float, what: str) -> None:
-    """Waits; the test fails with `what` when it takes longer than `timeout` seconds."""
+    """Waits; the test fails with `what` when it takes longer than `timeout` seconds. A host may not answer yet."""
     deadline = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {what}"
+    last = ""
+    while True:
+        try:
+            if true():
+                return
+        except LocalCloudError as error:
+            last = f": {error}"
+        assert time.monotonic() < deadline, f"not within {timeout} s: {what}{last}"
         time.sleep(0.05)
 
 

@@ -36,7 +36,7 @@ def cluster(no_cloud: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         made.up()
         with calls.callee():
             until(lambda: call(made, 1, talk=0.0, timeout=4.0).answered == 1, 90, "a first call is answered")
-            until(lambda: in_sync(made), 60, "the main waits for the backup")
+            until(lambda: in_sync(made), 120, "the main waits for the backup")
             yield made
     finally:
         localcloud.down()
