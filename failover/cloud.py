@@ -25,6 +25,7 @@ WORTH_ANOTHER_TRY = {409, 423, 429, 500, 502, 503, 504}
 """conflict, locked, rate_limit_exceeded and server errors (docs.hetzner.cloud, Errors)."""
 
 NOBODY = None
+OFF = "off"
 
 
 class CloudError(Exception):
@@ -66,21 +67,50 @@ class Hetzner:
 
         With `only_if_free` nobody loses it. For a route that is a compare-and-set: the API refuses a second one.
         """
+
+        def attempt() -> str | None:
+            holder = self.holder(address, deadline)
+            if holder != member.name and not (only_if_free and holder is not NOBODY):
+                self._move(address, member, deadline, take=not only_if_free)
+                holder = self.holder(address, deadline)
+            return holder if holder == member.name or only_if_free else NOBODY
+
+        doubt = "the API says yes and the address has not moved"
+        return self._insist(attempt, f"{address.name} could not be given to {member.name}", doubt, deadline)
+
+    def power_off(self, server: str, asked_by: str, deadline: float) -> None:
+        """Cut the server's power and read `off` back. Raises CloudError at the deadline.
+
+        One that the project no longer has is off too, if the project is the right one: it has who asks.
+        """
+
+        def attempt() -> str | None:
+            found = self._look("servers", server, deadline)
+            if found is None:
+                self._find("servers", asked_by, deadline)
+                return OFF
+            if found["status"] != OFF:
+                self._act(f"servers/{found['id']}/actions/poweroff", {}, deadline)
+                found = self._find("servers", server, deadline)
+            return OFF if found["status"] == OFF else None
+
+        doubt = "the API says yes and the server is not off"
+        self._insist(attempt, f"{server} could not be powered off", doubt, deadline)
+
+    def _insist(self, attempt: Callable[[], str | None], failure: str, doubt: str, deadline: float) -> str:
+        """Try until there is a result. CloudError at the deadline: `failure` and why, `doubt` if nothing went wrong."""
         pause, why = 0.2, ""
         while True:
             try:
-                holder = self.holder(address, deadline)
-                if holder != member.name and not (only_if_free and holder is not NOBODY):
-                    self._move(address, member, deadline, take=not only_if_free)
-                    holder = self.holder(address, deadline)
-                if holder == member.name or (only_if_free and holder is not NOBODY):
-                    return str(holder)
-                why = "the API says yes and the address has not moved"
+                result = attempt()
+                if result is not None:
+                    return result
+                why = doubt
             except CloudError as error:
                 why = why if why and isinstance(error, OutOfTimeError) else str(error)
                 self.ids.clear()
             if self.now() + pause > deadline:
-                raise CloudError(f"{address.name} could not be given to {member.name}: {why}")
+                raise CloudError(f"{failure}: {why}")
             self.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not cryptography
             pause = min(pause * 2, 2.0)
 
@@ -116,10 +146,14 @@ class Hetzner:
         return self.ids[kind, name]
 
     def _find(self, kind: str, name: str, deadline: float) -> dict[str, Any]:
-        found: list[dict[str, Any]] = self._call("GET", kind, deadline, params={"name": name})[kind]
-        if not found:
+        found = self._look(kind, name, deadline)
+        if found is None:
             raise CloudError(f"the project has no {kind} called {name}")
-        return found[0]
+        return found
+
+    def _look(self, kind: str, name: str, deadline: float) -> dict[str, Any] | None:
+        found: list[dict[str, Any]] = self._call("GET", kind, deadline, params={"name": name})[kind]
+        return found[0] if found else None
 
     def _act(self, path: str, body: dict[str, Any], deadline: float) -> None:
         action = self._call("POST", path, deadline, json=body)["action"]

@@ -1,10 +1,12 @@
-"""The mover: moves the addresses of a fixed list to the host that asks, and nothing else.
+"""The mover: moves the addresses of a fixed list to the host that asks, powers a dead database off, and nothing else.
 
 Runs on the database hosts, which alone have the cloud's token. A host proves who it is with its certificate and
-can only claim an address for itself, and only one that lists it as a member.
+can only claim an address for itself, and only one that lists it as a member. A member of the database pair can have
+the other member powered off, which a forced takeover needs.
 
-    GET  /addresses         who holds what: {"sip": "balancer-1", "database": null}
-    POST /addresses/NAME    give it to me; {"only_if_free": true} leaves it where it is when somebody has it
+    GET  /addresses              who holds what: {"sip": "balancer-1", "database": null}
+    POST /addresses/NAME         give it to me; {"only_if_free": true} leaves it where it is when somebody has it
+    POST /servers/NAME/power_off cut the power of the other member of my pair, and answer once the cloud says `off`
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ CONFIG = Path("/etc/m2/mover.json")
 READ_DEADLINE = 5.0
 MOVE_DEADLINE = 30.0
 LARGEST_BODY = 1024
+PAIR = "database"
+"""The address whose two members may have each other powered off."""
 
 log = logging.getLogger("mover")
 
@@ -66,6 +70,15 @@ class Mover:
             log.info("%s moved from %s to %s", name, before or "nobody", holder)
         return holder
 
+    def power_off(self, name: str, host: str) -> None:
+        """Cut the power of `name` for the other member of its pair. Raises RefusedError and CloudError."""
+        address = next((a for a in self.config.addresses if a.name == PAIR), None)
+        member, peer = (address.member(name), address.member(host)) if address else (None, None)
+        if member is None or peer is None or member == peer:
+            raise RefusedError(HTTPStatus.FORBIDDEN, f"{host} may not power off {name}")
+        log.warning("%s has %s powered off", host, name)
+        self.cloud.power_off(member.server, peer.server, time.monotonic() + MOVE_DEADLINE)
+
     def _allowed(self, name: str, host: str) -> tuple[Address, Member]:
         address = next((a for a in self.config.addresses if a.name == name), None)
         member = address.member(host) if address else None
@@ -85,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(self._holders)
 
     def do_POST(self) -> None:
-        self._answer(self._claim)
+        self._answer(self._power_off if self.path.startswith("/servers/") else self._claim)
 
     def _holders(self) -> dict[str, str | None]:
         if self.path != "/addresses":
@@ -97,6 +110,14 @@ class Handler(BaseHTTPRequestHandler):
         if prefix != "/addresses":
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
         return {"holder": self.mover.claim(name, self._host(), bool(self._body().get("only_if_free")))}
+
+    def _power_off(self) -> dict[str, str | None]:
+        name, _, verb = self.path.removeprefix("/servers/").partition("/")
+        if verb != "power_off":
+            raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
+        self._body()
+        self.mover.power_off(name, self._host())
+        return {"power": "off"}
 
     def _body(self) -> dict[str, Any]:
         length = self.headers.get("Content-Length", "")

@@ -34,6 +34,10 @@ class MoverClient:
         """Have the address given to this host; who holds it afterwards. Raises MoverError."""
         return str(self._ask("POST", f"/addresses/{address}", {"only_if_free": only_if_free})["holder"])
 
+    def power_off(self, peer: str) -> None:
+        """Have the other member of this host's pair powered off; the cloud says that it is. Raises MoverError."""
+        self._ask("POST", f"/servers/{peer}/power_off", {})
+
     def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         reasons = []
         for mover in self.movers:

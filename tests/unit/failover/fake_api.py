@@ -80,6 +80,7 @@ class FakeApi:
     """Stands for a `requests.Session`. Faults come in their order: `posts` at POSTs, `gets` at GETs."""
 
     servers: dict[str, int] = field(default_factory=lambda: {MAIN.server: 1, BACKUP.server: 2, "s-gui": 3})
+    off: set[int] = field(default_factory=set)
     floating_server: int | None = None
     routes: dict[str, str] = field(default_factory=dict)
     posts: list[Fault | None] = field(default_factory=list)
@@ -159,7 +160,10 @@ class FakeApi:
 
     def _found(self, kind: str, name: str) -> list[dict[str, Any]]:
         known: dict[str, list[dict[str, Any]]] = {
-            "servers": [{"id": number, "name": server} for server, number in self.servers.items()],
+            "servers": [
+                {"id": number, "name": server, "status": "off" if number in self.off else "running"}
+                for server, number in self.servers.items()
+            ],
             "floating_ips": [{"id": 77, "name": "s-sip", "server": self.floating_server}],
             "networks": [
                 {"id": 88, "name": "s", "routes": [{"destination": d, "gateway": g} for d, g in self.routes.items()]}
@@ -181,6 +185,8 @@ class FakeApi:
         verb = path.rpartition("/")[2]
         if verb == "assign":
             return self._assign(int(body["server"]))
+        if verb == "poweroff":
+            return lambda: self.off.add(int(path.split("/")[1]))
         destination, gateway = body["destination"], body["gateway"]
         if verb == "add_route":
             if destination in self.routes:

@@ -74,6 +74,7 @@ class FakeCloud:
 
     owners: dict[str, str | None] = field(default_factory=dict)
     moves: list[tuple[str, str]] = field(default_factory=list)
+    powered_off: list[tuple[str, str]] = field(default_factory=list)
     go_on: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
     at_once: int = 0
@@ -98,6 +99,11 @@ class FakeCloud:
         self.owners[address.name] = member.name
         self.at_once -= 1
         return member.name
+
+    def power_off(self, server: str, asked_by: str, deadline: float) -> None:
+        if self.error:
+            raise self.error
+        self.powered_off.append((server, asked_by))
 
 
 @contextmanager
