@@ -14,6 +14,10 @@ GATEWAY_OFFSET = 1
 """The provider's gateway is the first address of a private network (docs.hetzner.com, Networks)."""
 
 
+Disk = Literal["data", "root"]
+"""A machine's volume, or the disk that it boots from."""
+
+
 class BackendError(Exception):
     """A backend could not do what it was asked; the message is one sentence for a person."""
 
@@ -67,25 +71,39 @@ class FirewallRule:
     sources: tuple[str, ...]
 
 
+Place = int | Literal["api", "everything"]
+"""A server by its id, the cloud's API, or all that is not the server at the other end."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """`percent` of the packets that go from `source` to `destination`, on any network, do not arrive."""
+
+    source: Place
+    destination: Place
+    percent: int
+
+
 @dataclass(frozen=True)
 class World:
     """Everything the network between machines depends on.
 
     `floating` maps a floating address to the server it is assigned to. `inbound` maps a server to the rules
-    for its public traffic; a server that is not in it has no firewall and takes everything.
+    for its public traffic; a server that is not in it has no firewall and takes everything. `losses` are faults.
     """
 
     attachments: tuple[Attachment, ...] = ()
     networks: tuple[PrivateNetwork, ...] = ()
     floating: tuple[tuple[str, int], ...] = ()
     inbound: tuple[tuple[int, tuple[FirewallRule, ...]], ...] = ()
+    losses: tuple[Loss, ...] = ()
 
 
 class Backend(Protocol):
     """Real machines, or none. Methods block; all are idempotent; they raise BackendError.
 
     They are called from several threads at once. For one machine or volume one verb runs at a time, except that
-    `cut_power`, `freeze`, `thaw` and `is_running` come at any time; `rewire` never runs twice at once.
+    `cut_power`, `freeze`, `thaw`, `fill`, `free` and `is_running` come at any time; `rewire` never runs twice at once.
     """
 
     def open(self) -> None:
@@ -114,6 +132,12 @@ class Backend(Protocol):
 
     def thaw(self, server_id: int) -> None:
         """Go on after `freeze`."""
+
+    def fill(self, server_id: int, disk: Disk) -> None:
+        """Not a byte is free on the running machine's disk; what is there stays readable and can be overwritten."""
+
+    def free(self, server_id: int, disk: Disk) -> None:
+        """The running machine has its disk's space again."""
 
     def is_running(self, server_id: int) -> bool:
         """True from `start` until the machine is off, by whomever."""

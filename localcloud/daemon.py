@@ -124,8 +124,8 @@ async def serve(state: Path, backend: Backend, token: str, listen: tuple[str, in
         stack.callback(cloud.work.close)
         await cloud.work.do(backend.open)
         await cloud.work.rewire()
-        cloud.actions.resume()
-        stack.push_async_callback(cloud.actions.close, PATIENCE_S)
+        cloud.resume()
+        stack.push_async_callback(cloud.close, PATIENCE_S)
         await _listen(stack, build_app(cloud, token), socket.create_server(listen))
         if place := backend.metadata_address():
             await _listen(stack, build_metadata_app(records), listen_in(*place))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from threading import Lock
 
-from localcloud.backend import BackendError, Machine, World
+from localcloud.backend import BackendError, Disk, Machine, World
 
 
 class RecordsBackend:
@@ -15,6 +15,7 @@ class RecordsBackend:
     def __init__(self, state: Path) -> None:
         self.world = World()
         self.volumes: dict[int, int | None] = {}
+        self.full: set[tuple[int, Disk]] = set()
         self._path = state / "running.json"
         self._running: dict[int, bool] = {}
         self._lock = Lock()
@@ -52,6 +53,12 @@ class RecordsBackend:
 
     def thaw(self, server_id: int) -> None:
         pass
+
+    def fill(self, server_id: int, disk: Disk) -> None:
+        self.full.add((server_id, disk))
+
+    def free(self, server_id: int, disk: Disk) -> None:
+        self.full.discard((server_id, disk))
 
     def is_running(self, server_id: int) -> bool:
         return self._running.get(server_id, False)

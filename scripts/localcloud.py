@@ -6,7 +6,6 @@ Everything that it makes goes with `down`. Its API listens for this machine and 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import shlex
@@ -15,12 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -37,13 +34,16 @@ from rich.table import Table
 from localcloud.backend import BackendError
 from localcloud.machines import MachinesBackend, image, remains, shared
 from localcloud.machines.firewall import API
+from scripts import faults
+from scripts.cloud_api import STATE as STATE
+from scripts.cloud_api import URL, Power, read
+from scripts.cloud_api import LocalCloudError as LocalCloudError
+from scripts.cloud_api import ask as ask
+from scripts.cloud_api import power as power
+from scripts.cloud_api import servers as servers
 
 PROJECT = Path(__file__).parent.parent
-STATE = Path(os.environ.get("M2_LOCALCLOUD_STATE", "/var/lib/m2-localcloud"))
-"""Tests set another place, in a network of their own."""
-
 HOST_ADDRESS, PORT = API
-URL = f"http://{HOST_ADDRESS}:{PORT}"
 ENDPOINT = f"{URL}/v1"
 LOGIN = "admin"
 HOST_PACKAGES = (
@@ -61,22 +61,13 @@ HOST_PACKAGES = (
 TOKEN_BYTES = 32
 DAEMON_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 10.0
-CALL_TIMEOUT_S = 60.0
 POLL_S = 0.1
-
-NOT_UP = "the local cloud is not up; bring it up with: scripts/localcloud up"
-
-_without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 say = Console(stderr=True, highlight=False)
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.add_typer(faults.app, name="fault")
 
-Power = Literal["cut", "on", "off", "freeze", "thaw"]
 Name = Annotated[str, typer.Argument(help="a server's name; see `status`")]
-
-
-class LocalCloudError(Exception):
-    """The local cloud cannot do it; the message says what to do."""
 
 
 def up(progress: Callable[[str], None] = print) -> None:
@@ -114,7 +105,7 @@ def environment() -> dict[str, str]:
     """What a Pulumi program needs to use the local cloud. Raises LocalCloudError when it was never brought up."""
     return {
         "HCLOUD_ENDPOINT": ENDPOINT,
-        "HCLOUD_TOKEN": _read("token"),
+        "HCLOUD_TOKEN": read("token"),
         "SSH_AUTH_SOCK": str(_agent_socket()),
         "PULUMI_BACKEND_URL": f"file://{STATE / 'pulumi'}",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(STATE / "passphrase"),
@@ -124,18 +115,12 @@ def environment() -> dict[str, str]:
 
 def public_key() -> str:
     """The key in the local cloud's own agent, as in authorized_keys."""
-    return _read("key.pub")
+    return read("key.pub")
 
 
 def is_local(endpoint: str) -> bool:
     """Whether this is the local cloud's API."""
     return endpoint.rstrip("/") == ENDPOINT
-
-
-def servers() -> list[dict[str, Any]]:
-    """`id`, `name`, `state` and `addresses` (public, floating, private) of each."""
-    found: list[dict[str, Any]] = ask("GET", "/local/servers")["servers"]
-    return found
 
 
 def ssh(name: str, command: str) -> str:
@@ -144,11 +129,6 @@ def ssh(name: str, command: str) -> str:
     if done.returncode:
         raise LocalCloudError(f"on {name}, exit code {done.returncode}: {done.stderr.strip()}")
     return done.stdout
-
-
-def power(name: str, what: Power) -> str:
-    """The state that a server is in afterwards. Raises LocalCloudError."""
-    return str(ask("POST", f"/local/servers/{name}/power", {"what": what})["state"])
 
 
 def require_packages(packages: Sequence[str], progress: Callable[[str], None] = print) -> None:
@@ -292,15 +272,6 @@ def _public_half(private: str) -> str:
     return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " localcloud"
 
 
-def _read(name: str) -> str:
-    try:
-        return (STATE / name).read_text().strip()
-    except FileNotFoundError:
-        raise LocalCloudError(NOT_UP) from None
-    except PermissionError:
-        raise LocalCloudError(f"{STATE} can be read by root only; run this as root") from None
-
-
 def _proxied_not() -> str:
     """What the user has set; the upper-case name alone would hide the other one."""
     return os.environ.get("NO_PROXY") or os.environ.get("no_proxy", "")
@@ -372,7 +343,7 @@ def _stop_daemon() -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + STOP_DEADLINE_S
         if _daemon_runs():
-            os.kill(int(_read("daemon.pid")), number)
+            os.kill(int(read("daemon.pid")), number)
         while _daemon_runs() and time.monotonic() < deadline:
             time.sleep(POLL_S)
 
@@ -386,30 +357,10 @@ def _wait_for_api(daemon: subprocess.Popen[bytes] | None) -> None:
             return
         except LocalCloudError as error:
             if daemon and daemon.poll() is not None:
-                raise LocalCloudError(_read("daemon.out")) from None
+                raise LocalCloudError(read("daemon.out")) from None
             if time.monotonic() > deadline:
                 raise LocalCloudError(f"{error}; what it did is in {STATE}/daemon.log") from None
         time.sleep(POLL_S)
-
-
-def ask(method: str, path: str, body: dict[str, str] | None = None) -> dict[str, Any]:
-    """What the API answers. Raises LocalCloudError.
-
-    Never beyond this host: without the link of the local cloud its address would be looked for elsewhere.
-    """
-    headers = {"Authorization": f"Bearer {_read('token')}"}
-    if shared.owner() != STATE:
-        raise LocalCloudError(NOT_UP)
-    data = json.dumps(body).encode() if body else None
-    request = urllib.request.Request(URL + path, data, headers, method=method)  # noqa: S310 - our own address
-    try:
-        with _without_proxy.open(request, timeout=CALL_TIMEOUT_S) as reply:
-            answer: dict[str, Any] = json.load(reply)
-            return answer
-    except urllib.error.HTTPError as error:
-        raise LocalCloudError(json.load(error)["error"]["message"]) from None
-    except OSError as error:
-        raise LocalCloudError(f"the API does not answer ({error}); start it with: scripts/localcloud up") from None
 
 
 def ssh_words(name: str, command: Sequence[str]) -> list[str]:
@@ -440,7 +391,7 @@ def _server(name: str) -> dict[str, Any]:
 def main() -> None:
     """Ends the process."""
     try:
-        app()
+        app(prog_name="scripts/localcloud")
     except (LocalCloudError, BackendError) as error:
         say.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(1)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 from localcloud.backend import BackendError
 from localcloud.hetzner.errors import ApiError, conflict, locked
-from localcloud.hetzner.model import Action, ActionError, Record, Ref, Step, Undo, ref
+from localcloud.hetzner.model import Action, ActionError, Fate, Record, Ref, Step, Undo, ref
 from localcloud.hetzner.steps import STEPS, Work
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,19 @@ LOCKING: dict[str, Callable[[str, int], ApiError]] = {
 
 class ActionFailedError(Exception):
     """An action ended in error; the message is its error's."""
+
+
+_fate: ContextVar[Fate | None] = ContextVar("fate", default=None)
+
+
+@contextmanager
+def fated(fate: Fate | None) -> Iterator[None]:
+    """The first action that this task begins inside will end in error."""
+    token = _fate.set(fate)
+    try:
+        yield
+    finally:
+        _fate.reset(token)
 
 
 def now() -> str:
@@ -66,6 +81,7 @@ class Actions:
             locks=tuple(ref(record) for record in (resources if locks is None else locks)),
             undo=tuple(undo),
             after=after.id if after else None,
+            fate=None if self._begun else _fate.get(),
         )
         self._lock(action)
         self._begun.append(action)
@@ -126,7 +142,7 @@ class Actions:
     async def _run(self, action: Action) -> None:
         error = await self._outcome(action)
         with self._records.transaction():
-            for undo in action.undo if error else ():
+            for undo in action.undo if error and action.fate != "after" else ():
                 self._records.take_back(undo)
             ended = self._records.get(Action, action.id)
             status = "error" if error else "success"
@@ -139,15 +155,19 @@ class Actions:
     async def _outcome(self, action: Action) -> ActionError | None:
         try:
             await self._wait_for_predecessor(action)
-            for done, step in enumerate(action.steps):
-                self._report(action, 100 * done // len(action.steps))
-                await STEPS[step.name](self._work, step.id)
+            if action.fate != "before":
+                await self._take_steps(action)
         except (BackendError, ActionFailedError, ApiError) as error:
             return ActionError(code="action_failed", message=str(error))
         except Exception:
             log.exception("action %d %s", action.id, action.command)
             return ActionError(code="server_error", message="the local cloud failed; its log says why")
-        return None
+        return ActionError(code="action_failed", message="Action failed") if action.fate else None
+
+    async def _take_steps(self, action: Action) -> None:
+        for done, step in enumerate(action.steps):
+            self._report(action, 100 * done // len(action.steps))
+            await STEPS[step.name](self._work, step.id)
 
     async def _wait_for_predecessor(self, action: Action) -> None:
         if action.after is None:

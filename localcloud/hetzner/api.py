@@ -34,6 +34,7 @@ from localcloud.hetzner.actions import ActionFailedError
 from localcloud.hetzner.body import parse
 from localcloud.hetzner.cloud import Cloud, Endpoint, Reply
 from localcloud.hetzner.errors import ApiError
+from localcloud.hetzner.fault_panel import inject_faults
 from localcloud.hetzner.limits import REQUESTS_PER_HOUR, Budget
 from localcloud.hetzner.lists import Listing
 from localcloud.hetzner.query import Page
@@ -56,7 +57,8 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
 
 def build_app(cloud: Cloud, token: str) -> web.Application:
     """The API of one project, for those who have its token."""
-    app = web.Application(middlewares=[answer_errors, limit_rate(), require_token(token)])
+    faults = inject_faults(cloud.faults, PREFIX)
+    app = web.Application(middlewares=[answer_errors, limit_rate(), require_token(token), faults])
     for endpoint in ENDPOINTS:
         path = PREFIX + endpoint.path.replace("{id}", ID)
         app.router.add_route(endpoint.method, path, _operation(cloud, endpoint))

@@ -12,6 +12,7 @@ from localcloud.hetzner import catalog
 from localcloud.hetzner.actions import Actions
 from localcloud.hetzner.body import Body
 from localcloud.hetzner.errors import limit_exceeded, not_unique, protected
+from localcloud.hetzner.fault_panel import FaultPanel
 from localcloud.hetzner.model import Action, Resource, Server
 from localcloud.hetzner.records import Records
 from localcloud.hetzner.steps import Work
@@ -71,6 +72,17 @@ class Cloud:
         self.records = records
         self.work = Work(records, backend)
         self.actions = Actions(self.work)
+        self.faults = FaultPanel(self)
+
+    def resume(self) -> None:
+        """Take up what a dead daemon left."""
+        self.actions.resume()
+        self.faults.resume()
+
+    async def close(self, patience: float) -> None:
+        """Let running actions end, for some seconds."""
+        self.faults.close()
+        await self.actions.close(patience)
 
     def views(self, kind: type[Resource], resources: tuple[Resource, ...]) -> list[View]:
         snapshot = self.records.snapshot()

@@ -1,7 +1,8 @@
-"""What the provider has no API for: power cuts and hangs of machines, for drills and for `scripts/localcloud`."""
+"""What the provider has no API for: power cuts, hangs and all other faults, for drills and for `scripts/localcloud`."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -11,6 +12,8 @@ from localcloud.backend import Backend, BackendError
 from localcloud.hetzner.body import Body, parse
 from localcloud.hetzner.cloud import Cloud
 from localcloud.hetzner.errors import ApiError
+from localcloud.hetzner.fault_panel import FaultPanel
+from localcloud.hetzner.faults import Fault, NewFault, ending, sentence
 from localcloud.hetzner.model import Server
 from localcloud.hetzner.views import View
 from localcloud.hetzner.world import primary_ip_of
@@ -36,7 +39,7 @@ def add_routes(app: web.Application, cloud: Cloud) -> None:
         return web.json_response({"servers": server_views(cloud)})
 
     async def power(request: web.Request) -> web.Response:
-        server = _named(cloud, request.match_info["name"])
+        server = cloud.faults.server(request.match_info["name"])
         body = parse(Power, await request.json())
         await switch(cloud, server, body.what)
         await cloud.observe_power()
@@ -44,6 +47,29 @@ def add_routes(app: web.Application, cloud: Cloud) -> None:
 
     app.router.add_route("GET", "/local/servers", servers)
     app.router.add_route("POST", "/local/servers/{name}/power", power)
+    _add_fault_routes(app, cloud.faults)
+
+
+def _add_fault_routes(app: web.Application, panel: FaultPanel) -> None:
+    async def some(_: web.Request) -> web.Response:
+        return web.json_response({"faults": [fault_view(fault) for fault in panel.all()]})
+
+    async def begin(request: web.Request) -> web.Response:
+        body = parse(NewFault, await request.json())
+        return web.json_response({"fault": fault_view(await panel.begin(body.fault, body.seconds))}, status=201)
+
+    async def end(request: web.Request) -> web.Response:
+        await panel.end(int(request.match_info["id"]))
+        return web.json_response({})
+
+    app.router.add_route("GET", "/local/faults", some)
+    app.router.add_route("POST", "/local/faults", begin)
+    app.router.add_route("DELETE", r"/local/faults/{id:\d+}", end)
+
+
+def fault_view(fault: Fault) -> View:
+    """`what` and `ends` are for a person."""
+    return {"id": fault.id, "what": sentence(fault.spec), "ends": ending(fault, time.time())}
 
 
 async def switch(cloud: Cloud, server: Server, what: str) -> None:
@@ -70,11 +96,3 @@ def _addresses(cloud: Cloud, server: Server) -> list[str]:
     floating = [ip.ip for ip in snapshot.floating_ips if ip.server == server.id]
     aliases = [alias for nic in server.nics for alias in nic.alias_ips]
     return [*([public.ip] if public else []), *floating, *(nic.ip for nic in server.nics), *aliases]
-
-
-def _named(cloud: Cloud, name: str) -> Server:
-    for server in cloud.records.all(Server):
-        if server.name == name:
-            return server
-    known = ", ".join(server.name for server in cloud.records.all(Server)) or "none"
-    raise ApiError(404, "not_found", f"there is no server '{name}'; servers are: {known}")

@@ -189,6 +189,10 @@ class ActionError(Frozen):
     message: str
 
 
+Fate = Literal["before", "after"]
+"""When an action that was told to end in error does: instead of its work, or once that is done."""
+
+
 class Action(Record):
     """`locks` are what nobody else may change while it runs, `after` the action that must succeed before it."""
 
@@ -205,6 +209,7 @@ class Action(Record):
     locks: tuple[Ref, ...] = ()
     undo: tuple[Undo, ...] = ()
     after: int | None = None
+    fate: Fate | None = None
 
 
 KINDS: dict[str, type[Record]] = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from localcloud.hetzner.errors import not_found
+from localcloud.hetzner.faults import Fault
 from localcloud.hetzner.model import (
     KINDS,
     Action,
@@ -44,6 +45,7 @@ class Snapshot:
     primary_ips: tuple[PrimaryIp, ...] = ()
     floating_ips: tuple[FloatingIp, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 class Records:
@@ -138,4 +140,5 @@ class Records:
             primary_ips=self.all(PrimaryIp),
             floating_ips=self.all(FloatingIp),
             volumes=self.all(Volume),
+            faults=self.all(Fault),
         )

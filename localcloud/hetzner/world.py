@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
-from localcloud.backend import Attachment, FirewallRule, PrivateNetwork, PrivateNic, World
+from localcloud.backend import Attachment, FirewallRule, Loss, Place, PrivateNetwork, PrivateNic, World
+from localcloud.hetzner.faults import LinkFault, Spec
 from localcloud.hetzner.model import Firewall, PrimaryIp, Rule, Server
 from localcloud.hetzner.query import label_selector
 from localcloud.hetzner.records import Snapshot
@@ -32,6 +33,7 @@ def build_world(snapshot: Snapshot) -> World:
             for server in snapshot.servers
             if (firewalls := firewalls_of(snapshot, server))
         ),
+        losses=tuple(loss for fault in snapshot.faults for loss in _losses(snapshot, fault.spec)),
     )
 
 
@@ -39,6 +41,19 @@ def _attachment(snapshot: Snapshot, server: Server) -> Attachment:
     public = primary_ip_of(snapshot, server, "ipv4")
     nics = tuple(PrivateNic(nic.network, nic.ip, nic.alias_ips, nic.mac) for nic in server.nics)
     return Attachment(server.id, public.ip if public else None, nics)
+
+
+def _losses(snapshot: Snapshot, spec: Spec) -> list[Loss]:
+    """None while a server that the fault names is not there."""
+    if not isinstance(spec, LinkFault):
+        return []
+    places: dict[str, Place] = {server.name: server.id for server in snapshot.servers}
+    places |= {"api": "api", "everything": "everything"}
+    if spec.source not in places or spec.destination not in places:
+        return []
+    source, destination = places[spec.source], places[spec.destination]
+    back = [Loss(destination, source, spec.percent)] if spec.both_ways else []
+    return [Loss(source, destination, spec.percent), *back]
 
 
 def primary_ip_of(snapshot: Snapshot, server: Server, ip_type: str) -> PrimaryIp | None:

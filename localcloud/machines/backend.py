@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from localcloud.backend import BackendError, Machine, World
-from localcloud.machines import firewall, image, remains, shared
+from localcloud.backend import BackendError, Disk, Machine, World
+from localcloud.machines import ballast, firewall, image, remains, shared
 from localcloud.machines.machine import Guest
 from localcloud.machines.network import Network, powered
 from localcloud.machines.volumes import Volumes
@@ -70,6 +70,14 @@ class MachinesBackend:
         if self.is_running(server_id):
             self._guest(server_id).cgroup.set_frozen(False)
 
+    def fill(self, server_id: int, disk: Disk) -> None:
+        for place in self._places(server_id, disk):
+            ballast.fill(place)
+
+    def free(self, server_id: int, disk: Disk) -> None:
+        for place in self._places(server_id, disk):
+            ballast.free(place)
+
     def is_running(self, server_id: int) -> bool:
         return self._guest(server_id).running()
 
@@ -86,11 +94,25 @@ class MachinesBackend:
     def detach_volume(self, volume_id: int) -> None:
         self._volumes.detach(volume_id)
 
+    def resize_volume(self, volume_id: int, size_gb: int) -> None:
+        self._volumes.resize(volume_id, size_gb)
+
     def delete_volume(self, volume_id: int) -> None:
         self._volumes.delete(volume_id)
 
     def metadata_address(self) -> tuple[str, str]:
         return ROUTER, firewall.METADATA
+
+    def _places(self, server_id: int, disk: Disk) -> list[Path]:
+        """The directories of this host where the running machine's disk is mounted."""
+        process = self._guest(server_id).first_process()
+        if process is None:
+            raise BackendError("the machine is off: its disk can be filled and emptied while it runs")
+        found = [ballast.mounted_at(process, device) for device in self._volumes.numbers(server_id)]
+        places = [place for place in found if place]
+        if not places:
+            raise BackendError("the machine has no volume mounted")
+        return places
 
     def _guest(self, server_id: int) -> Guest:
         return Guest(self._state, server_id)

@@ -16,7 +16,7 @@ METADATA = "169.254.169.254"
 API = ("100.64.255.1", 8080)
 """Where the cloud's API listens: this host's end of the link to the public router."""
 
-_templates = Environment(
+templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "files"),
     undefined=StrictUndefined,
     autoescape=False,  # noqa: S701 - nft rules, not HTML
@@ -34,7 +34,7 @@ class Guarded:
 def render(world: World) -> str:
     """The complete rules; loading them replaces those before in one step."""
     guarded = [Guarded(public_device(server_id), tuple(map(match, rules))) for server_id, rules in world.inbound]
-    return _templates.get_template("firewall.nft.j2").render(guarded=guarded, metadata=METADATA, api=API)
+    return templates.get_template("firewall.nft.j2").render(guarded=guarded, metadata=METADATA, api=API)
 
 
 def match(rule: FirewallRule) -> str:

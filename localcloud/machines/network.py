@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from localcloud.backend import BackendError, World
-from localcloud.machines import firewall, namespaces, shared, wiring
+from localcloud.machines import firewall, losses, namespaces, shared, wiring
 from localcloud.machines.commands import inside, run
 from localcloud.machines.wiring import ROUTER, Batch, Link, Route, State
 
@@ -23,7 +24,7 @@ class Network:
         self._lock = threading.RLock()
         self._world = World()
         self._have: State | None = None
-        self._rules = ""
+        self._rules: dict[str, str] = {}
 
     def open(self) -> None:
         with self._lock:
@@ -81,14 +82,15 @@ class Network:
         for change in wiring.changes(have, want):
             namespaces.batch(change)
         self._write_resets(have, want)
-        self._load_rules()
+        self._load_rules(wiring.network_namespace(network_id) for network_id in want.networks)
         for network_id in have.networks - want.networks:
             namespaces.delete(wiring.network_namespace(network_id))
+            self._rules.pop(wiring.network_namespace(network_id), None)
         self._have = want
 
     def _known(self) -> State:
         if self._have is None:
-            self._have, self._rules = observe(), ""
+            self._have, self._rules = observe(), {}
         for server_id in self._have.servers() - powered():
             self._have = self._have.without_machine(server_id)
         return self._have
@@ -98,11 +100,13 @@ class Network:
             [whole] = wiring.machine_batches(link for link in want.links if link.server_id == server_id)
             self.reset_file(server_id).write_text("\n".join((*whole.lines, "")))
 
-    def _load_rules(self) -> None:
-        wanted = firewall.render(self._world)
-        if wanted != self._rules:
-            run(inside(ROUTER, "nft", "-f", "-"), given=wanted)
-        self._rules = wanted
+    def _load_rules(self, private: Iterable[str]) -> None:
+        wanted = {router: losses.render(self._world.losses, router) for router in (ROUTER, *private)}
+        wanted[ROUTER] += "\n" + firewall.render(self._world)
+        for router, rules in wanted.items():
+            if rules != self._rules.get(router):
+                run(inside(router, "nft", "-f", "-"), given=rules)
+                self._rules[router] = rules
 
 
 def powered() -> frozenset[int]:

@@ -62,6 +62,16 @@ class Volumes:
             (self._attached / str(volume_id)).unlink(missing_ok=True)
             release(self._data(volume_id))
 
+    def resize(self, volume_id: int, size_gb: int) -> None:
+        os.truncate(self._data(volume_id), size_gb * GIGABYTE)
+        if loop := loops().get(self._data(volume_id)):
+            run(["losetup", "--set-capacity", str(loop)])
+
+    def numbers(self, server_id: int) -> list[int]:
+        """The device numbers of a machine's volumes."""
+        with self._lock:
+            return [node.stat().st_rdev for node in sorted((self._devices / str(server_id)).glob("*"))]
+
     def delete(self, volume_id: int) -> None:
         self.detach(volume_id)
         self._data(volume_id).unlink(missing_ok=True)

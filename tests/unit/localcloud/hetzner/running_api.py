@@ -101,7 +101,7 @@ class Api:
     async def _start(self) -> str:
         self._cloud = Cloud(Records(self.state / "records.sqlite3"), self.backend)
         self.backend.open()
-        self._cloud.actions.resume()
+        self._cloud.resume()
         self._runner = web.AppRunner(build_app(self._cloud, TOKEN), access_log=None, shutdown_timeout=0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -110,7 +110,7 @@ class Api:
 
     async def _stop(self) -> None:
         assert self._cloud and self._runner
-        await self._cloud.actions.close(patience=0)
+        await self._cloud.close(patience=0)
         await self._runner.cleanup()
         self._cloud.work.close()
         self._cloud.records.close()

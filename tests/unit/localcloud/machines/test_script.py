@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_key
 
-from scripts import localcloud
+from scripts import cloud_api, localcloud
 from scripts.localcloud import LocalCloudError
 
 
 @pytest.fixture(autouse=True)
 def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(localcloud, "STATE", tmp_path / "state")
+    for module in (localcloud, cloud_api):
+        monkeypatch.setattr(module, "STATE", tmp_path / "state")
     return tmp_path / "state"
 
 
@@ -45,7 +46,7 @@ def test_the_public_key_is_the_private_keys(state: Path) -> None:
 def test_the_token_never_leaves_for_an_address_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     localcloud._make_state()
     monkeypatch.setattr("localcloud.machines.shared.owner", lambda: None)
-    monkeypatch.setattr(localcloud._without_proxy, "open", lambda *_: pytest.fail("asked the network"))
+    monkeypatch.setattr(cloud_api._without_proxy, "open", lambda *_: pytest.fail("asked the network"))
     with pytest.raises(LocalCloudError, match="not up"):
         localcloud.servers()
 
