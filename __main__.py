@@ -25,6 +25,7 @@ def main() -> None:
         raise pulumi.RunError(f"stack {stack}:\n{error}") from None
     for name, value in topology.build(site).items():
         pulumi.export(name, value)
+    pulumi.export("ssh", site.ssh())
 
 
 def wanted(stack: str, config: Mapping[str, str]) -> tuple[Topology, SiteArgs]:

@@ -11,10 +11,10 @@ from pulumi_command import remote
 
 from components.bundle import Bundle
 from components.clouds import Machine
+from components.logins import LOGIN_USER
 from components.plan import HostPlan
 from components.site import Site
 
-LOGIN_USER = "admin"
 DIAL_ATTEMPTS = 60
 """About five minutes: the provider waits 0.1 s after the first attempt, then longer, 5 s at most."""
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
+from components import release
 from components.bundle import Bundle, Renderer, Secrets, openings
 from components.clouds import Cloud, HostSpec, Machine, MovingAddress, Scope
+from components.logins import Bastion, Logins
 from components.plan import HostPlan, SitePlan
 from components.protection import Protection
 
@@ -43,6 +46,7 @@ class Site(pulumi.ComponentResource):
         self._login_key = self._cloud.login_key(self.secrets.host_key("login").public)
         self._addresses = {host.name: self._cloud.address(host) for host in self.plan.hosts}
         self._moving = {vip.name: self._cloud.moving_address(vip) for vip in self.plan.vips}
+        self._release = release.hooks(self.plan, self._logins)
         self.register_outputs({})
 
     def vip(self, name: str) -> MovingAddress:
@@ -52,13 +56,31 @@ class Site(pulumi.ComponentResource):
     def machine(self, host: HostPlan, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> Machine:
         """The server of `host`, child of `parent`, made after the resources of `after`."""
         user_data = pulumi.Output.secret(self._renderer({}).user_data(host))
-        spec = HostSpec(host, user_data, self._login_key, parent, after)
+        hooks = self._release if host.name in release.pair(self.plan) else None
+        spec = HostSpec(host, user_data, self._login_key, parent, after, hooks)
         return self._cloud.host(spec, self._network, self._addresses[host.name], openings(self.plan, host))
 
     def bundle(self, host: HostPlan) -> pulumi.Output[Bundle]:
         """What `host` is given. It waits only for the addresses that its files name."""
         known = {name: self._public(name) for name in self._needs[host.name]}
         return pulumi.Output.all(**known).apply(lambda public: self._renderer(public).bundle(host))
+
+    def ssh(self) -> dict[str, Any]:
+        """What tools must know to log in: each host's key and roles, and the host to go through. Nothing is secret."""
+        return {
+            "host_keys": self._host_keys(),
+            "roles": {host.name: list(host.roles) for host in self.plan.hosts},
+            "bastion": self.plan.settings.get("bastion"),
+        }
+
+    async def _logins(self) -> Logins:
+        addresses = {name: await address.advertise.future() for name, address in self._addresses.items()}
+        bastion = self.plan.settings.get("bastion")
+        known = {name: address for name, address in addresses.items() if address}
+        return Logins(known, self._host_keys(), Bastion(**bastion) if bastion else None)
+
+    def _host_keys(self) -> dict[str, str]:
+        return {host.name: self.secrets.host_key(host.name).public for host in self.plan.hosts}
 
     def _public(self, name: str) -> pulumi.Output[str]:
         return self._moving[name].bind if name in self._moving else self._addresses[name].bind

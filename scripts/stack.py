@@ -16,6 +16,7 @@ import typer
 import yaml
 from rich.console import Console
 
+from components.release import ACCEPT_DEGRADED
 from scripts import report
 from scripts.engines import Engine, StackError, choose
 from scripts.localcloud import LocalCloudError, environment, is_local
@@ -50,8 +51,17 @@ def preview(
 
 
 @app.command()
-def up(stack: Name, config_file: ConfigFile = None, yes: Yes = False) -> None:
+def up(
+    stack: Name,
+    config_file: ConfigFile = None,
+    yes: Yes = False,
+    accept_degraded: Annotated[
+        bool, typer.Option("--accept-degraded", help="change a database host although its pair is not whole: a repair")
+    ] = False,
+) -> None:
     """Make the stack what its settings say. A half-finished one can simply be run again."""
+    if accept_degraded:
+        os.environ[ACCEPT_DEGRADED] = "1"
     bring_up(stack, config_file, None if yes else lambda: _confirm(f"Bring {stack} up?"))
     _show_outputs(read_outputs(stack, config_file, show_secrets=False))
 
@@ -130,7 +140,7 @@ def _show_outputs(values: dict[str, Any]) -> None:
     for name, value in sorted(values.items()):
         parts = sorted(value.items()) if isinstance(value, dict) else [("", value)]
         for part, text in parts:
-            first, *more = str(text).splitlines() or [""]
+            first, *more = str(text).splitlines() if isinstance(text, str | int) else ["", ""]
             say.print(f"  {f'{name} {part}'.strip():24} {first}{' ...' if more else ''}", markup=False, soft_wrap=True)
 
 

@@ -57,13 +57,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class HostSpec:
-    """What a cloud needs to know of a host, a child of `parent`. `user_data` is a secret; `after` comes first."""
+    """What a cloud needs to know of a host, a child of `parent`. `user_data` is a secret; `after` comes first.
+
+    `hooks` are asked before the server is changed or deleted.
+    """
 
     plan: HostPlan
     user_data: pulumi.Output[str]
     login_key: pulumi.Output[Any]
     parent: pulumi.Resource
     after: Sequence[pulumi.Resource] = ()
+    hooks: pulumi.ResourceHookBinding | None = None
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ class HetznerSite:
             firewall_ids=[self._firewall(host, openings).id.apply(int)],
             public_nets=[hcloud.ServerPublicNetArgs(ipv4_enabled=True, ipv4=address.id, ipv6_enabled=False)],
             labels=self._protection.labels(host),
-            opts=self._protection.asked_for(opts),
+            opts=_asking(self._protection.asked_for(opts), spec.hooks),
         )
 
     def _data_disk(
@@ -247,6 +247,10 @@ def _move(plan: SitePlan, vip: VipPlan) -> dict[str, str]:
 
 def _after(opts: pulumi.ResourceOptions, resources: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(resources)))
+
+
+def _asking(opts: pulumi.ResourceOptions, hooks: pulumi.ResourceHookBinding | None) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks)) if hooks else opts
 
 
 def _rule(opening: Opening) -> hcloud.FirewallRuleArgs:

@@ -203,9 +203,18 @@ def test_what_must_survive_is_protected_twice_and_only_when_the_settings_say_so(
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_protected_server_refuses_to_be_deleted_but_can_be_replaced_by_its_count(host: str) -> None:
-    assert list(server(host).request.hooks.before_delete) == ["refuse-delete"]
+    assert server(host).request.hooks.before_delete[0] == "refuse-delete"
     assert not server(host).request.protect
-    assert not server(host, unprotected()).request.hooks.before_delete
+    assert "refuse-delete" not in server(host, unprotected()).request.hooks.before_delete
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_server_of_the_database_pair_is_changed_and_deleted_only_after_its_release(host: str) -> None:
+    """Protected or not."""
+    in_pair = host.startswith("database-")
+    for hooks in (server(host).request.hooks, server(host, unprotected()).request.hooks):
+        assert list(hooks.before_update) == (["release-before-update"] if in_pair else [])
+        assert ("release-before-delete" in hooks.before_delete) == in_pair
 
 
 @pytest.mark.parametrize("host", ["core-1", "core-2"])
