@@ -43,3 +43,10 @@ CREATE TABLE IF NOT EXISTS m2.heartbeat (
     writer VARCHAR(31) NOT NULL,
     beat DATETIME(6) NOT NULL COMMENT 'UTC'
 ) ENGINE = InnoDB;
+
+-- Whose database this is: written by the agent of the holder, so that no other pair's data is taken for its own.
+CREATE TABLE IF NOT EXISTS m2.pair (
+    id TINYINT UNSIGNED NOT NULL PRIMARY KEY,
+    cluster VARCHAR(64) NOT NULL,
+    epoch BIGINT UNSIGNED NOT NULL
+) ENGINE = InnoDB;
