@@ -5,6 +5,7 @@ Everything lives in mount and network namespaces whose only processes die with t
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import signal
 import subprocess
@@ -17,8 +18,9 @@ from pathlib import Path
 from localcloud.machines import image
 
 PROJECT = Path(__file__).parents[2]
+CLONE_NEWNET = 0x40000000
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
-SHARED = ("srv/database", "run/mysqld", "etc/m2")
+SHARED = ("srv/database", "run/mysqld", "etc/m2", "var/lib/etcd")
 """Folders of the host that tests reach from outside, at the same path below `Host.folder`."""
 
 ROOT = """
@@ -93,6 +95,16 @@ class Host:
         """The exit code of a process of `start`. Raises subprocess.TimeoutExpired."""
         return next(p for p in self.started if p.pid == pid).wait(timeout)
 
+    @contextmanager
+    def network(self) -> Iterator[None]:
+        """Sockets that this thread, and threads it starts, make meanwhile are on this host."""
+        with Path("/proc/self/ns/net").open() as ours, Path(f"/proc/{self.pid}/ns/net").open() as theirs:
+            _enter(theirs.fileno())
+            try:
+                yield
+            finally:
+                _enter(ours.fileno())
+
     def link(self, state: str) -> None:
         """`down` cuts it from all others, `up` joins it again."""
         _inside_network(self.pid, "ip", "link", "set", "eth0", state)
@@ -150,6 +162,12 @@ def _plug_in(switch: int, host: int, name: str, address: str) -> None:
     _inside_network(switch, "ip", "link", "set", port, "master", "switch", "up")
     _inside_network(host, "ip", "address", "add", f"{address}/24", "dev", "eth0")
     _inside_network(host, "ip", "link", "set", "eth0", "up")
+
+
+def _enter(namespace: int) -> None:
+    """setns(2), which Python has from 3.12 on."""
+    if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def _inside_network(pid: int, *words: str) -> None:
