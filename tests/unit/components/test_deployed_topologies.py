@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stacks.settings import TopologyName
-from tests.unit.components.deployment import Deployment, deploy
+from tests.unit.components.deployment import Deployment, address_by_id, deploy
 from tests.unit.stacks.example import STACK, USUAL, plan
 
 CASES: dict[str, dict[str, Any]] = {
