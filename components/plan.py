@@ -112,6 +112,11 @@ class SitePlan:
         """The moving addresses that `host` may hold."""
         return tuple(v for v in self.vips if host.name in v.members)
 
+    @property
+    def balanced(self) -> bool:
+        """Whether carriers call balancers, and not the cores themselves."""
+        return bool(self.with_role("balancer"))
+
     def pairs(self) -> tuple[tuple[HostPlan, HostPlan], ...]:
         """The two hosts, main first, of each pair that shares moving addresses."""
         members = dict.fromkeys(vip.members for vip in self.vips)
