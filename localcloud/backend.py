@@ -31,7 +31,6 @@ class Machine:
     image: str
     cores: int
     memory_gb: float
-    disk_gb: int
     user_data: str
 
 

@@ -108,11 +108,16 @@ def read_outputs(stack: str, config_file: Path | None = None, show_secrets: bool
     return _engine(stack, config_file).outputs(show_secrets)
 
 
-def _engine(stack: str, config_file: Path | None) -> Engine:
+def is_on_local_cloud(stack: str, config_file: Path | None = None) -> bool:
+    """Whether the stack's machines are this machine's. Raises StackError for a stack without settings."""
     file = config_file or PROJECT / "stacks" / f"Pulumi.{stack}.yaml"
     if not file.exists():
         raise StackError(f'{stack}: there is no {file}; README.md, "A real deployment", says how to make one')
-    local = is_local(_endpoint(file))
+    return is_local(_endpoint(file))
+
+
+def _engine(stack: str, config_file: Path | None) -> Engine:
+    local = is_on_local_cloud(stack, config_file)
     if local:
         use_local_cloud()
     return choose(PROJECT, stack, config_file, local)

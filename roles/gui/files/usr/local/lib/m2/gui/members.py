@@ -1,4 +1,4 @@
-"""The databases as seen at one moment, and which of them to read. No effects."""
+"""The two databases as seen at one moment, and which of them to read. No effects."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Observation:
 
 @dataclass(frozen=True)
 class View:
-    """All members, main first; a single database has no backup."""
+    """Both members, main first."""
 
     main: Observation
-    backup: Observation | None = None
+    backup: Observation
 
     @property
-    def all(self) -> tuple[Observation, ...]:
-        return (self.main, self.backup) if self.backup else (self.main,)
+    def all(self) -> tuple[Observation, Observation]:
+        return self.main, self.backup
 
     @property
     def answering(self) -> tuple[tuple[Observation, State], ...]:

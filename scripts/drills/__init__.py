@@ -1,0 +1,1 @@
+"""What drills and the takeover benchmark share: clients that write, faults, and what came of both."""

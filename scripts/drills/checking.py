@@ -1,0 +1,49 @@
+"""Holds what clients were told against what both members have, once the faults are over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from scripts.drills.clients import Ack, sql
+from scripts.drills.verdict import Verdict, both_seconds, changes, lost
+from scripts.hosts import Hosts
+
+TRIES = 20
+PAUSE = 1.0
+ALIVE = "heartbeat"
+"""Written every second; what stands in it is never the same on both for long."""
+
+
+def judge(hosts: Hosts, run: str, members: Sequence[str], acks: Sequence[Ack], epochs: int | None) -> Verdict:
+    """The verdict on a run; `epochs` is how often the record says that the holder changed. Raises LoginError."""
+    differ = _differ(hosts, members)
+    present = {member: _rows(hosts, member, run) for member in members}
+    missing = {member: names for member, names in lost(acks, present).items() if names}
+    return Verdict(len(acks), missing, differ, both_seconds(acks), changes(acks), epochs)
+
+
+def _rows(hosts: Hosts, member: str, run: str) -> set[tuple[str, int]]:
+    text = sql(hosts, member, f"SELECT writer, id FROM m2.drill WHERE writer LIKE '{run}/%'")  # noqa: S608
+    rows = (line.split("\t") for line in text.splitlines())
+    return {(writer, int(number)) for writer, number in rows}
+
+
+def _differ(hosts: Hosts, members: Sequence[str]) -> tuple[str, ...]:
+    """Tables whose content stays different; some change while they are looked at, so one look is not enough."""
+    differing: set[str] | None = None
+    for _ in range(TRIES):
+        one, other = (_checksums(hosts, member) for member in members)
+        now = {name for name in {*one, *other} if one.get(name) != other.get(name)}
+        differing = now if differing is None else differing & now
+        if not differing:
+            return ()
+        time.sleep(PAUSE)
+    return tuple(sorted(differing or ()))
+
+
+def _checksums(hosts: Hosts, member: str) -> dict[str, str]:
+    listed = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'm2' AND table_type = 'BASE TABLE'"
+    names = [name for name in sql(hosts, member, listed).split() if name != ALIVE]
+    text = sql(hosts, member, "CHECKSUM TABLE " + ", ".join(f"m2.{name}" for name in names))
+    return dict(line.split("\t", 1) for line in text.splitlines())
