@@ -12,23 +12,25 @@ from components.clouds.hetzner import ENDPOINT, Hetzner
 from components.site import Site, SiteArgs
 from stacks import invariants
 from stacks.secrets import StackSecrets
-from stacks.settings import SettingsError, parse
-from stacks.topologies import TOPOLOGIES, Topology
+from stacks.settings import Settings, SettingsError, parse
+from stacks.topologies import TOPOLOGIES, build, warnings
 
 
 def main() -> None:
     stack = pulumi.get_stack()
     try:
-        topology, args = wanted(stack, CONFIG.get())
+        settings, args = wanted(stack, CONFIG.get())
         site = Site(args.plan.region, args)
     except (SettingsError, BundleError) as error:
         raise pulumi.RunError(f"stack {stack}:\n{error}") from None
-    for name, value in topology.build(site).items():
+    for sentence in warnings(settings):
+        pulumi.warn(sentence)
+    for name, value in build(site).items():
         pulumi.export(name, value)
     pulumi.export("ssh", site.ssh())
 
 
-def wanted(stack: str, config: Mapping[str, str]) -> tuple[Topology, SiteArgs]:
+def wanted(stack: str, config: Mapping[str, str]) -> tuple[Settings, SiteArgs]:
     """What the settings ask for. Raises SettingsError with everything that is wrong."""
     cloud = Hetzner(
         token=config.get("hcloud:token") or os.environ.get("HCLOUD_TOKEN", ""),
@@ -39,13 +41,12 @@ def wanted(stack: str, config: Mapping[str, str]) -> tuple[Topology, SiteArgs]:
         settings = parse(config, frozenset(key for key in config if is_config_secret(key)))
     except SettingsError as error:
         raise SettingsError("\n".join([*wrong, str(error)])) from None
-    topology = TOPOLOGIES[settings.topology]
-    plan = topology.plan(stack, settings)
+    plan = TOPOLOGIES[settings.topology].plan(stack, settings)
     wrong += [*cloud.problems(plan), *invariants.problems(plan)]
     if wrong:
         raise SettingsError("\n".join(wrong))
     secrets = StackSecrets(settings.root_secret, stack, settings.secrets_epoch, datetime.now(UTC).date())
-    return topology, SiteArgs(plan, secrets, cloud)
+    return settings, SiteArgs(plan, secrets, cloud)
 
 
 main()

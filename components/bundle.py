@@ -152,6 +152,7 @@ class Renderer:
 
     def _address_of(self, host: HostPlan, at: str) -> str:
         """The address behind `at` of an opening, as `host` sees it."""
+        at = self.plan.place(at)
         if at == "private":
             return host.private_ip
         if at == "public":

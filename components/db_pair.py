@@ -1,4 +1,4 @@
-"""Two databases, main and backup; clients reach the holder at `address`."""
+"""Two databases, main and backup, with whatever else runs on their hosts; the holder has all of `addresses`."""
 
 from __future__ import annotations
 
@@ -14,5 +14,6 @@ class DbPair(Pair):
 
     def __init__(self, name: str, args: PairArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args, opts)
-        self.address = args.site.vip("database").advertise
-        self.register_outputs({"address": self.address})
+        self.addresses = {vip.name: args.site.vip(vip.name).advertise for vip in args.site.plan.vips_of(args.main)}
+        self.address = self.addresses["database"]
+        self.register_outputs({"address": self.address, "addresses": self.addresses})

@@ -26,7 +26,10 @@ class OpeningError(ValueError):
 
 @dataclass(frozen=True)
 class RoleOpening:
-    """One entry of `opens` as the role wrote it; `ports` is "5060", "16384-32768" or None."""
+    """One entry of `opens` as the role wrote it; `ports` is "5060", "16384-32768" or None.
+
+    `at` is "public", "private", a moving address, or a service (components.plan.SERVICES) wherever it is.
+    """
 
     to: str
     at: str
@@ -82,12 +85,13 @@ def resolve(plan: SitePlan, host: HostPlan, openings: tuple[RoleOpening, ...]) -
 
 
 def _resolve_one(plan: SitePlan, host: HostPlan, opening: RoleOpening) -> Opening:
+    at = plan.place(opening.at)
     return Opening(
         protocol=opening.protocol,
         ports=opening.ports,
         sources=_collapsed(_sources(plan, host, opening.to)),
-        at=opening.at,
-        scope=_scope(plan, host, opening.at),
+        at=at,
+        scope=_scope(plan, host, at),
         stateless=opening.stateless,
     )
 

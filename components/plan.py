@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 Scope = Literal["public", "private"]
-Role = Literal["balancer", "core", "database", "gui", "quorum"]
+Role = Literal["balancer", "core", "database", "gui", "mover", "quorum"]
+
+SERVICES: Mapping[str, Scope] = {"sip": "public", "sip-private": "private", "gui": "public", "database": "private"}
+"""What clients look for. It is at the moving address of its name, or, in a plan without one, at its host's own."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,27 @@ class Platform:
 
 
 @dataclass(frozen=True)
+class ServerType:
+    """What a provider sells; memory in GB."""
+
+    name: str
+    vcpus: int
+    memory: float
+    dedicated: bool = True
+
+
+@dataclass(frozen=True)
 class HostPlan:
     """One server.
 
-    `number` is unique in the site and becomes the server id in call records. Hosts of the same `placement`
-    never share a physical machine. `data_disk_gb` is 0 for a host without a data volume. `rebuild` is the
-    count that replaces the server when it changes.
+    `kind` is what its name begins with. `number` is unique in the site and becomes the server id in call records.
+    Hosts of the same `placement` never share a physical machine. `data_disk_gb` is 0 for a host without a data
+    volume. `rebuild` is the count that replaces the server when it changes. `other_types` are for when a location
+    has not got the first.
     """
 
     name: str
+    kind: str
     roles: tuple[Role, ...]
     number: int
     private_ip: str
@@ -43,16 +58,25 @@ class HostPlan:
     placement: str
     data_disk_gb: int = 0
     rebuild: int = 0
+    other_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class VipPlan:
-    """An address that moves between two hosts. `members` are (main, backup); a public one has no `ip` yet."""
+    """An address that moves between two hosts. `members` are (main, backup).
+
+    A public one has no `ip` yet, unless the project has it already.
+    """
 
     name: str
     scope: Scope
     members: tuple[str, str]
     ip: str | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is a public address that is not this stack's to make or delete."""
+        return self.scope == "public" and self.ip is not None
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,32 @@ class SitePlan:
     def vips_of(self, host: HostPlan) -> tuple[VipPlan, ...]:
         """The moving addresses that `host` may hold."""
         return tuple(v for v in self.vips if host.name in v.members)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether carriers call balancers, and not the cores themselves."""
+        return bool(self.with_role("balancer"))
+
+    def pairs(self) -> tuple[tuple[HostPlan, HostPlan], ...]:
+        """The two hosts, main first, of each pair that shares moving addresses."""
+        members = dict.fromkeys(vip.members for vip in self.vips)
+        return tuple((self.host(main), self.host(backup)) for main, backup in members)
+
+    def peer(self, host: HostPlan) -> HostPlan | None:
+        """The other member of the pair that `host` is in."""
+        others = (set(pair) - {host} for pair in self.pairs() if host in pair)
+        return next((other for found in others for other in found), None)
+
+    def place(self, service: str) -> str:
+        """Where a service is: the moving address of its name, or its host's `public` or `private` address."""
+        moving = any(vip.name == service for vip in self.vips)
+        return service if moving else SERVICES.get(service, service)
+
+    @property
+    def database_ip(self) -> str:
+        """Where clients write to the database. Raises StopIteration without one."""
+        moving = (vip.ip for vip in self.vips if vip.name == "database" and vip.ip)
+        return next(moving, None) or next(host.private_ip for host in self.with_role("database"))
 
     def cloud_name(self, name: str) -> str:
         """The name of a host, address or network in the provider's project."""

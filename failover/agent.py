@@ -31,41 +31,44 @@ log = logging.getLogger("agent")
 
 
 @dataclass
-class Vip:
-    """The database's address: configured on the host that has it, and routed to it by the cloud."""
+class Vips:
+    """The pair's addresses: configured on the host that has them, and sent to it by the cloud."""
 
     config: AgentConfig
     mover: MoverClient
     next_look: float = 0.0
     owned: bool | None = None
 
-    def is_owned(self, now: float) -> bool | None:
-        """True when the cloud routes it here, False when nobody has it, None when unknown or somebody else has it."""
+    def are_owned(self, now: float) -> bool | None:
+        """True when this host has all, False when one is free, None when unknown or somebody else has one."""
         if now >= self.next_look:
             self.next_look = now + RECHECK
             self.owned = self._look()
-        return self.owned and _has_address(self.config.vip)
+        return self.owned and all(_has_address(address.ip) for address in self.config.addresses)
 
     def take(self) -> None:
-        """First the address on this host, then the route to it; somebody else's is left alone. Raises MoverError."""
-        if not _has_address(self.config.vip):
-            subprocess.run(["ip", "address", "replace", f"{self.config.vip}/32", "dev", "lo"], check=True)
-        self.mover.claim(self.config.address, only_if_free=True)
+        """First each address on this host, then the way to it; somebody else's is left alone. Raises MoverError."""
         self.next_look = 0.0
+        for address in self.config.addresses:
+            if not _has_address(address.ip):
+                subprocess.run(["ip", "address", "replace", f"{address.ip}/32", "dev", "lo"], check=True)
+            self.mover.claim(address.name, only_if_free=True)
 
     def _look(self) -> bool | None:
+        if not self.config.addresses:
+            return None
         try:
-            holder = self.mover.holders().get(self.config.address)
+            holders = self.mover.holders()
         except MoverError as error:
-            log.warning("the cloud's view of the address is unknown: %s", error)
+            log.warning("the cloud's view of the addresses is unknown: %s", error)
             self.next_look = 0.0
             return None
-        if holder is None:
-            return False
-        if holder == self.config.me:
-            return True
-        log.warning("the cloud routes the database's address to %s", holder)
-        return None
+        mine = {address.name: holders.get(address.name) for address in self.config.addresses}
+        for name, holder in mine.items():
+            if holder not in (None, self.config.me):
+                log.warning("the cloud sends packets for %s to %s", name, holder)
+                return None
+        return None not in mine.values()
 
 
 @dataclass
@@ -74,7 +77,7 @@ class Agent:
 
     config: AgentConfig
     database: MariaDb
-    vip: Vip
+    vips: Vips
     state: State
     said: str = ""
     last_beat: float | None = None
@@ -102,7 +105,7 @@ class Agent:
             mounted=mounted,
             running=running,
             database=self._status() if running else None,
-            owns_address=self.vip.is_owned(now) if self.config.role == "main" else None,
+            owns_address=self.vips.are_owned(now) if self.config.role == "main" else None,
             last_beat=now if self.last_beat is None else self.last_beat,
         )
 
@@ -118,13 +121,17 @@ class Agent:
             Action.RELOAD_TLS: self.database.reload_tls,
             Action.PREPARE: self.database.prepare,
             Action.ALLOW_WRITES: self.database.allow_writes,
-            Action.FOLLOW: lambda: self.database.follow(self.config.peer_ip, self.config.replication_password),
+            Action.FOLLOW: self._follow,
             Action.WAIT_FOR_BACKUP: self.database.wait_for_backup,
             Action.GO_ON_ALONE: self.database.go_on_alone,
             Action.BEAT: lambda: self._beat(now),
-            Action.TAKE_ADDRESS: self.vip.take,
+            Action.TAKE_ADDRESS: self.vips.take,
         }
         effects[action]()
+
+    def _follow(self) -> None:
+        if self.config.peer_ip:
+            self.database.follow(self.config.peer_ip, self.config.replication_password)
 
     def _beat(self, now: float) -> None:
         self.database.beat(self.config.me)
@@ -142,7 +149,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     config = agent_config(CONFIG)
     mover = MoverClient(config.movers, tls_context(ssl.Purpose.SERVER_AUTH))
-    agent = Agent(config, MariaDb(config.data_folder), Vip(config, mover), State(config.role))
+    agent = Agent(config, MariaDb(config.data_folder), Vips(config, mover), State(config.role))
     while True:
         agent.step(time.clock_gettime(time.CLOCK_BOOTTIME))
         time.sleep(TICK)

@@ -52,7 +52,7 @@ class Hetzner:
         if address.kind == "route":
             gateway = self._gateway(address, deadline)
             return next((m.name for m in address.members if m.ip == gateway), "?" if gateway else NOBODY)
-        server = self._find("floating_ips", address.where["name"], deadline)["server"]
+        server = self._floating_ip(address, deadline)["server"]
         if server is None:
             return NOBODY
         found = self._member_by_server(address, server, deadline)
@@ -116,7 +116,9 @@ class Hetzner:
 
     def _move(self, address: Address, member: Member, deadline: float, take: bool) -> None:
         if address.kind == "floating_ip":
-            floating = self._id("floating_ips", address.where["name"], deadline)
+            name = address.where.get("name")
+            known = self._id("floating_ips", name, deadline) if name else None
+            floating = known or self._floating_ip(address, deadline)["id"]
             server = self._id("servers", member.server, deadline)
             self._act(f"floating_ips/{floating}/actions/assign", {"server": server}, deadline)
             return
@@ -128,6 +130,19 @@ class Hetzner:
             self._act(f"networks/{network}/actions/delete_route", route, deadline)
         route = {"destination": destination, "gateway": member.ip}
         self._act(f"networks/{network}/actions/add_route", route, deadline)
+
+    def _floating_ip(self, address: Address, deadline: float) -> dict[str, Any]:
+        """By the name that the stack gave it, or one that was there before, by the address itself."""
+        if "name" in address.where:
+            return self._find("floating_ips", address.where["name"], deadline)
+        page: int | None = 1
+        while page is not None:
+            reply = self._call("GET", "floating_ips", deadline, params={"page": page})
+            for floating in reply["floating_ips"]:
+                if floating["ip"] == address.where["ip"]:
+                    return dict(floating)
+            page = reply["meta"]["pagination"]["next_page"]
+        raise CloudError(f"the project has no floating IP {address.where['ip']}")
 
     def _gateway(self, address: Address, deadline: float) -> str | None:
         network = self._find("networks", address.where["network"], deadline)

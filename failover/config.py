@@ -56,14 +56,22 @@ class SipAddressConfig:
 
 
 @dataclass(frozen=True)
+class HeldAddress:
+    """An address that moves with the pair: `name` as the mover knows it, `ip` as its holder has it."""
+
+    name: str
+    ip: str
+    scope: Literal["public", "private"]
+
+
+@dataclass(frozen=True)
 class AgentConfig:
-    """A database host's place in its pair."""
+    """A database host's place in its pair; alone, it has no peer, no addresses that move and no movers."""
 
     me: str
     role: Literal["main", "backup"]
-    peer_ip: str
-    vip: str
-    address: str
+    peer_ip: str | None
+    addresses: tuple[HeldAddress, ...]
     movers: tuple[str, ...]
     data_folder: Path
     replication_password: str
@@ -89,7 +97,14 @@ def sip_address_config(path: Path) -> SipAddressConfig:
 def agent_config(path: Path) -> AgentConfig:
     """Read /etc/m2/agent.json."""
     raw = _read(path)
-    return AgentConfig(**{**raw, "movers": tuple(raw["movers"]), "data_folder": Path(raw["data_folder"])})
+    return AgentConfig(
+        **{
+            **raw,
+            "addresses": tuple(HeldAddress(**address) for address in raw["addresses"]),
+            "movers": tuple(raw["movers"]),
+            "data_folder": Path(raw["data_folder"]),
+        }
+    )
 
 
 def tls_context(purpose: ssl.Purpose) -> ssl.SSLContext:

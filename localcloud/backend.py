@@ -31,6 +31,7 @@ class Machine:
     image: str
     cores: int
     memory_gb: float
+    disk_gb: int
     user_data: str
 
 

@@ -1,4 +1,4 @@
-"""The settings of the local stack: stacks/Pulumi.full-local.yaml, made for the local cloud that is up now.
+"""The settings of a local stack, such as stacks/Pulumi.full-local.yaml, made for the local cloud that is up now.
 
 Keys and passphrase go with a local cloud; what a person changed in the file stays.
 """
@@ -16,17 +16,18 @@ from localcloud.engine.errors import EngineError
 from localcloud.engine.stackfile import salt_of, save_stack_file
 from localcloud.engine.values import Secret
 from scripts import calls, localcloud
+from stacks.settings import TopologyName
 
 STACK = "full-local"
 FILE = localcloud.PROJECT / "stacks" / f"Pulumi.{STACK}.yaml"
 
 
-def settings() -> dict[str, Any]:
+def settings(topology: TopologyName = "full") -> dict[str, Any]:
     """Everything but keys and secrets."""
     return {
-        "m2:topology": "full",
+        "m2:topology": topology,
         "m2:region": "fsn1",
-        "m2:cores": 3,
+        **({"m2:cores": 3} if topology == "full" else {}),
         "m2:protected": False,
         "m2:database_disk_gb": 10,
         "m2:admins": {"ssh_from": [f"{localcloud.HOST_ADDRESS}/32"]},
@@ -38,13 +39,13 @@ def settings() -> dict[str, Any]:
     }
 
 
-def ensure(file: Path = FILE) -> None:
+def ensure(file: Path = FILE, topology: TopologyName = "full") -> None:
     """Make the file fit the local cloud; nothing happens when it does."""
     environment = localcloud.environment()
     passphrase = Path(environment["PULUMI_CONFIG_PASSPHRASE_FILE"]).read_text().strip()
     if not _fits(file, passphrase):
         written = yaml.safe_load(file.read_text()) if file.exists() else {}
-        config = {**settings(), **((written or {}).get("config") or {})}
+        config = {**settings(topology), **((written or {}).get("config") or {})}
         config["m2:root_secret"] = Secret(secrets.token_hex(32))
         config["m2:admins"] = {**config["m2:admins"], "ssh_keys": [localcloud.public_key()]}
         config["hcloud:endpoint"] = environment["HCLOUD_ENDPOINT"]

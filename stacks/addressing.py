@@ -7,14 +7,21 @@ is the cores' alone: who lets cores in lets that block in, so one more core chan
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Network
 
-NUMBERS = {"balancer": 11, "database": 21, "gui": 31, "witness": 41, "core": 101}
+NUMBERS = {"balancer": 11, "database": 21, "gui": 31, "witness": 41, "node": 51, "core": 101}
 """The number of each kind's first host."""
 
 SINGLE = ("gui", "witness")
-COUNTS = {"full": {"balancer": 2, "database": 2, "gui": 1}}
-"""How many hosts of each kind a topology has, cores apart."""
+COUNTS: Mapping[str, Mapping[str, int]] = {
+    "one-server": {"node": 1},
+    "two-server-ha": {"node": 2, "witness": 1},
+    "three-server": {"database": 1, "core": 2},
+    "four-server-ha": {"database": 2, "core": 2},
+    "full": {"balancer": 2, "database": 2, "gui": 1},
+}
+"""How many hosts of each kind a topology has; the cores of `full` are a setting."""
 
 VIPS = {"database": 1, "sip-private": 2}
 SMALLEST_NETWORK = 24
@@ -42,10 +49,12 @@ def host_name(kind: str, index: int) -> str:
     return kind if kind in SINGLE else f"{kind}-{index}"
 
 
-def host_names(topology: str, cores: int) -> list[str]:
-    """The names of all hosts of a topology."""
-    counts = {**COUNTS[topology], "core": cores}
-    return [host_name(kind, index) for kind, count in counts.items() for index in range(1, count + 1)]
+def host_names(topology: str, cores: int, without: Collection[str] = ()) -> list[str]:
+    """The names of all hosts of a topology, but for kinds that the settings leave out."""
+    counts = {**({"core": cores} if topology == "full" else {}), **COUNTS[topology]}
+    return [
+        host_name(kind, index) for kind, count in counts.items() if kind not in without for index in range(1, count + 1)
+    ]
 
 
 def host_number(kind: str, index: int) -> int:

@@ -11,13 +11,14 @@ from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 from components.bundle import openings
 from components.openings import Opening
-from components.plan import SitePlan
+from components.plan import Role, SitePlan
 
 QUORUM_SIZE = 3
 PRIVATE_SERVICES = {3306: "MariaDB", 2379: "etcd", 2380: "etcd", 8443: "the mover"}
 """TCP ports that no public address may ever answer on."""
 
 SSH = 22
+HOSTS_OF_ROLE: Mapping[Role, tuple[int, ...]] = {"balancer": (0, 2), "database": (1, 2), "gui": (1, 2), "mover": (0, 2)}
 
 
 def problems(plan: SitePlan) -> list[str]:
@@ -30,6 +31,7 @@ def problems(plan: SitePlan) -> list[str]:
         *_numbers_are_unique(plan),
         *_quorum_survives_one_machine(plan),
         *_pairs_are_apart(plan),
+        *_each_role_has_its_hosts(plan),
         *_private_stays_private(opened),
         *_ssh_is_for_admins(plan, opened),
     ]
@@ -48,8 +50,14 @@ def _addresses_are_in_range(plan: SitePlan) -> Iterator[str]:
         if address not in subnet or address in (subnet[0], subnet[-1], gateway):
             yield f"{host.name}: {address} is no host address of subnet {subnet}"
     for vip in plan.vips:
-        if vip.ip and (IPv4Address(vip.ip) not in network or IPv4Address(vip.ip) in subnet):
+        if vip.scope == "private" and (vip.ip is None or not _moves_in(vip.ip, network, subnet)):
             yield f"{vip.name}: {vip.ip} must lie in network {network} and outside of subnet {subnet}"
+        if vip.exists and IPv4Address(vip.ip) in network:
+            yield f"{vip.name}: {vip.ip} is an address of the private network {network}"
+
+
+def _moves_in(ip: str, network: IPv4Network, subnet: IPv4Network) -> bool:
+    return IPv4Address(ip) in network and IPv4Address(ip) not in subnet
 
 
 def _core_block_is_the_cores(plan: SitePlan) -> Iterator[str]:
@@ -66,10 +74,27 @@ def _numbers_are_unique(plan: SitePlan) -> Iterator[str]:
 
 def _quorum_survives_one_machine(plan: SitePlan) -> Iterator[str]:
     members = plan.with_role("quorum")
-    if len(members) != QUORUM_SIZE:
-        yield f"the quorum has {len(members)} members; it needs {QUORUM_SIZE}"
+    wanted = QUORUM_SIZE if _takes_over(plan) else 0
+    if len(members) != wanted:
+        yield f"the quorum has {len(members)} members; it needs {wanted}"
     if len({member.placement for member in members}) > 1:
         yield "members of the quorum are in different placements and may share a physical machine"
+
+
+def _takes_over(plan: SitePlan) -> bool:
+    """Whether a database takes over by itself, which needs a majority that can say so."""
+    return len(plan.with_role("database")) > 1 and plan.settings["witness"] != "none"
+
+
+def _each_role_has_its_hosts(plan: SitePlan) -> Iterator[str]:
+    for role, counts in HOSTS_OF_ROLE.items():
+        count = len(plan.with_role(role))
+        if count not in counts:
+            yield f"{count} hosts have the role {role}; allowed: {' or '.join(map(str, counts))}"
+    if not plan.with_role("core"):
+        yield "no host has the role core; allowed: one or more"
+    if plan.vips and not plan.with_role("mover"):
+        yield "addresses move and no host has the role mover; allowed: 2"
 
 
 def _pairs_are_apart(plan: SitePlan) -> Iterator[str]:

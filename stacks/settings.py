@@ -8,15 +8,27 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from components.plan import Role
-from stacks import addressing
+from components.clouds.hetzner_types import server_types
+from components.plan import Role, ServerType
+from stacks import addressing, sizing
+from stacks.sizing import Codec
 
 NAMESPACE = "m2"
 KEY_OF_A_MAP = "[key]"
@@ -26,6 +38,7 @@ PRIVATE_NETWORKS = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.1
 """RFC 1918."""
 
 Region = Literal["fsn1", "nbg1", "hel1", "ash", "hil", "sin"]
+TopologyName = Literal["one-server", "two-server-ha", "three-server", "four-server-ha", "full"]
 
 
 class SettingsError(ValueError):
@@ -65,6 +78,10 @@ def _gateway(text: str) -> str:
     return text
 
 
+def _in_order(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
 AdminNetwork = Annotated[IPv4Network, AfterValidator(_administrators)]
 SiteNetwork = Annotated[IPv4Network, AfterValidator(_site_network)]
 PortRange = Annotated[str, AfterValidator(_ports)]
@@ -75,6 +92,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Gateway = Annotated[str, AfterValidator(_gateway)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,15}$")]
 TypeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.-]+$")]
+TypeNames = Annotated[tuple[TypeName, ...], BeforeValidator(_in_order)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 NETWORKS = "a list of IPv4 networks in CIDR notation, such as [203.0.113.7/32]"
@@ -103,22 +121,30 @@ class Carrier(Group):
     prefixes: list[Prefix] = setting("Numbers that go to it, longest match", "a list of digits; '' for all others", [])
 
 
-class ServerTypes(Group):
-    """The provider's server type of each role."""
+TYPES = "a server type of the provider, or a list of them: the first that its location has got is taken"
+IMAGE = "a Debian 12 image of the provider"
 
-    balancer: TypeName = setting("of balancers", "a server type of the provider", "ccx13")
-    core: TypeName = setting("of cores", "a server type of the provider", "ccx23")
-    database: TypeName = setting("of databases", "a server type of the provider", "ccx23")
-    gui: TypeName = setting("of the GUI server", "a server type of the provider", "cx23")
+
+class ServerTypes(Group):
+    """The provider's server type of each kind of host; one that is left out follows from the traffic."""
+
+    balancer: TypeNames = setting("of balancers", TYPES, (), min_length=1)
+    core: TypeNames = setting("of cores", TYPES, (), min_length=1)
+    database: TypeNames = setting("of databases", TYPES, (), min_length=1)
+    gui: TypeNames = setting("of the GUI server", TYPES, (), min_length=1)
+    node: TypeNames = setting("of servers that run everything", TYPES, (), min_length=1)
+    witness: TypeNames = setting("of the witness", TYPES, (), min_length=1)
 
 
 class Images(Group):
-    """The provider's image of each role; a running host keeps the one it has until it is rebuilt."""
+    """The provider's image of each kind of host; a running host keeps the one it has until it is rebuilt."""
 
-    balancer: TypeName = setting("of balancers", "a Debian 12 image of the provider", "debian-12")
-    core: TypeName = setting("of cores", "a Debian 12 image of the provider", "debian-12")
-    database: TypeName = setting("of databases", "a Debian 12 image of the provider", "debian-12")
-    gui: TypeName = setting("of the GUI server", "a Debian 12 image of the provider", "debian-12")
+    balancer: TypeName = setting("of balancers", IMAGE, "debian-12")
+    core: TypeName = setting("of cores", IMAGE, "debian-12")
+    database: TypeName = setting("of databases", IMAGE, "debian-12")
+    gui: TypeName = setting("of the GUI server", IMAGE, "debian-12")
+    node: TypeName = setting("of servers that run everything", IMAGE, "debian-12")
+    witness: TypeName = setting("of the witness", IMAGE, "debian-12")
 
 
 class VendorSoftware(Group):
@@ -141,7 +167,7 @@ class Bastion(Group):
 class Settings(Group):
     """Everything that a stack file may say."""
 
-    topology: Literal["full"] = setting("Which architecture", "full")
+    topology: TopologyName = setting("Which architecture", ", ".join(get_args(TopologyName)))
     region: Region = setting("Location of all servers", ", ".join(get_args(Region)))
     root_secret: str = setting(
         "From which every key and password is derived",
@@ -159,10 +185,37 @@ class Settings(Group):
         "a private IPv4 network (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16), /16 to /24",
         IPv4Network("10.0.0.0/16"),
     )
-    cores: int = setting("Number of cores", "2 to 200", 2, ge=2, le=200)
-    server_types: ServerTypes = setting("Server type of each role", "balancer, core, database, gui", ServerTypes())
-    images: Images = setting("Image of each role", "balancer, core, database, gui", Images())
-    database_disk_gb: int = setting("Data volume of each database, GB", "10 to 10240", 100, ge=10, le=10240)
+    concurrent_calls: int = setting("Calls at the same time, at most", "1 to 500000", 500, ge=1, le=500_000)
+    cps: int = setting("Calls started in a second, at most", "1 to 20000", 50, ge=1, le=20_000)
+    codec: Codec = setting("What calls talk in", ", ".join(get_args(Codec)), "g711")
+    records_days: int = setting("Days of call records for which there is disk", "1 to 3650", 60, ge=1, le=3650)
+    cores: int | None = setting(
+        "Number of cores", "2 to 200, in topology full only; default: what the traffic needs", None, ge=2, le=200
+    )
+    gui_on: Literal["own-server", "database"] = setting(
+        "Where the GUI runs in topology full", "own-server, database", "own-server"
+    )
+    witness: Literal["own-server", "none"] = setting(
+        "Third quorum member of topology two-server-ha; with none nothing takes over by itself",
+        "own-server, none",
+        "own-server",
+    )
+    sip_address: IPv4Address | None = setting(
+        "A floating IP of the project to take calls at; it is never made or deleted",
+        "an IPv4 address, in topologies two-server-ha and full",
+        None,
+    )
+    server_types: ServerTypes = setting(
+        "Server type of each kind of host", "balancer, core, database, gui, node, witness", ServerTypes()
+    )
+    images: Images = setting("Image of each kind of host", "balancer, core, database, gui, node, witness", Images())
+    database_disk_gb: int | None = setting(
+        "Data volume of each database, GB",
+        "10 to 10240; default: what the call records of records_days need",
+        None,
+        ge=10,
+        le=10240,
+    )
     sip_port: int = setting("SIP port, UDP and TCP", "1024 to 65535", 5060, ge=1024, le=65535)
     rtp_ports: PortRange = setting("Media ports of each core", "first-last, 1024 to 65535", "16384-32768")
     max_call_hours: int = setting("A call is ended after this many hours", "1 to 24", 4, ge=1, le=24)
@@ -171,6 +224,17 @@ class Settings(Group):
     rebuild: dict[str, int] = setting("Raise a host's count to replace its server", "host: count", {})
     vendor: dict[Role, VendorSoftware] = setting("The vendor's software, by role", "script, sha256, licence", {})
     bastion: Bastion | None = setting("A host to reach the servers through", "host, user, port, host_key", None)
+
+    @property
+    def demand(self) -> sizing.Demand:
+        """The traffic that the stack is made for."""
+        return sizing.Demand(self.concurrent_calls, self.cps, self.codec)
+
+    @property
+    def size(self) -> sizing.Size:
+        """What carries it, with what the other settings fix."""
+        wish = _wish(self.cores, self.server_types, self.rtp_ports, self.database_disk_gb, self.records_days)
+        return sizing.size(self.topology, self.demand, server_types(self.region), wish)
 
 
 def parse(config: Mapping[str, str], secret_keys: frozenset[str] = frozenset()) -> Settings:
@@ -275,14 +339,65 @@ def _broken_rules(values: Mapping[str, Any], hidden: set[str]) -> Iterator[str]:
         yield from broken
 
 
-def _cores_fit(cores: int, network: IPv4Network) -> Iterator[str]:
+def _wish(cores: int | None, types: ServerTypes, rtp_ports: str, disk_gb: int | None, days: int) -> sizing.Wish:
+    first = {kind: names[0] for kind, names in types if names}
+    return sizing.Wish(cores, first, rtp_ports, disk_gb, days)
+
+
+def _topology_carries(topology: str, calls: int, cps: int) -> Iterator[str]:
+    demand, ceiling = sizing.Demand(calls, cps), sizing.CEILINGS[topology]
+    able = ", ".join(sizing.carriers(demand))
+    for name in sizing.over(topology, demand):
+        asked, most = (calls, ceiling.calls) if name == "concurrent_calls" else (cps, ceiling.cps)
+        yield f"{name}: {asked}; allowed: at most {most} in topology {topology}; this much carries: {able}"
+
+
+@dataclass(frozen=True)
+class _Sizing:
+    """What a size follows from."""
+
+    topology: str
+    region: str
+    calls: int
+    cps: int
+    cores: int | None
+    types: ServerTypes
+    rtp_ports: str
+
+    @property
+    def arguments(self) -> tuple[str, sizing.Demand, tuple[ServerType, ...], sizing.Wish]:
+        """Those of sizing.size."""
+        wish = _wish(self.cores, self.types, self.rtp_ports, None, 1)
+        return self.topology, sizing.Demand(self.calls, self.cps), server_types(self.region), wish
+
+
+OF_SIZE = ("topology", "region", "concurrent_calls", "cps", "cores", "server_types", "rtp_ports")
+
+
+def _servers_carry(*of_size: Any) -> Iterator[str]:
+    asked = _Sizing(*of_size)
+    if not sizing.over(asked.topology, sizing.Demand(asked.calls, asked.cps)):
+        yield from sizing.problems(*asked.arguments)
+
+
+def _belongs_to(topology: str, values: Mapping[str, object]) -> Iterator[str]:
+    """Settings that say nothing in a topology are refused, so that nobody relies on them."""
+    for name, value in values.items():
+        where, usual = ONLY_IN[name], Settings.model_fields[name].get_default()
+        if value != usual and topology not in where:
+            yield f"{name}: {value}; allowed: in topology {' and '.join(where)} only, and this one is {topology}"
+
+
+def _cores_fit(cores: int | None, network: IPv4Network) -> Iterator[str]:
     limit = addressing.core_limit(network)
-    if cores > limit:
+    if cores and cores > limit:
         yield f"cores: {cores}; allowed: at most {limit} in network {network} (a larger network has room for more)"
 
 
-def _rebuilds_hosts(topology: str, cores: int, rebuild: Mapping[str, int]) -> Iterator[str]:
-    hosts = addressing.host_names(topology, cores)
+def _rebuilds_hosts(gui_on: str, witness: str, rebuild: Mapping[str, int], *of_size: Any) -> Iterator[str]:
+    asked = _Sizing(*of_size)
+    without = [*(["gui"] if gui_on == "database" else []), *(["witness"] if witness == "none" else [])]
+    hosts = addressing.host_names(asked.topology, sizing.size(*asked.arguments).cores, without)
     for name, count in rebuild.items():
         if name not in hosts:
             near = difflib.get_close_matches(name, hosts, n=1) or [", ".join(hosts)]
@@ -328,10 +443,20 @@ def _carriers_outside(carriers: list[Carrier], network: IPv4Network) -> Iterator
 RESERVED_PORTS = (2379, 2380, 3306, 8443)
 """etcd, MariaDB and the mover."""
 
+ONLY_IN: Mapping[str, tuple[str, ...]] = {
+    "cores": ("full",),
+    "gui_on": ("full",),
+    "witness": ("two-server-ha",),
+    "sip_address": ("two-server-ha", "full"),
+}
+
 RULES = (
     (("sip_port",), _sip_port_is_free),
     (("cores", "network"), _cores_fit),
-    (("topology", "cores", "rebuild"), _rebuilds_hosts),
+    (("gui_on", "witness", "rebuild", *OF_SIZE), _rebuilds_hosts),
+    (("topology", *ONLY_IN), lambda topology, *values: _belongs_to(topology, dict(zip(ONLY_IN, values, strict=True)))),
+    (("topology", "concurrent_calls", "cps"), _topology_carries),
+    (OF_SIZE, _servers_carry),
     (("sip_port", "rtp_ports"), _sip_apart_from_media),
     (("carriers",), _carriers_differ),
     (("carriers", "network"), _carriers_outside),

@@ -240,7 +240,9 @@ def _placement_problems(plan: SitePlan) -> list[str]:
 
 
 def _move(plan: SitePlan, vip: VipPlan) -> dict[str, str]:
-    if vip.ip is None:
+    if vip.exists:
+        return {"kind": "floating_ip", "ip": str(vip.ip)}
+    if vip.scope == "public":
         return {"kind": "floating_ip", "name": plan.cloud_name(vip.name)}
     return {"kind": "route", "network": plan.stack, "destination": f"{vip.ip}/32"}
 

@@ -61,6 +61,7 @@ async def create_machine(work: Work, server_id: int) -> None:
         image=server.image,
         cores=server_type.cores,
         memory_gb=server_type.memory,
+        disk_gb=server.disk,
         user_data=user_data.text if user_data else "",
     )
     await work.do(lambda: work.backend.create(machine))

@@ -108,6 +108,8 @@ class MachinesBackend:
         process = self._guest(server_id).first_process()
         if process is None:
             raise BackendError("the machine is off: its disk can be filled and emptied while it runs")
+        if disk == "root":
+            return [Path(f"/proc/{process}/root")]
         found = [ballast.mounted_at(process, device) for device in self._volumes.numbers(server_id)]
         places = [place for place in found if place]
         if not places:

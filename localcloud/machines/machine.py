@@ -12,6 +12,7 @@ from pathlib import Path
 from localcloud.backend import BackendError, Machine
 from localcloud.machines import wiring
 from localcloud.machines.cgroups import machine_cgroup, mounted
+from localcloud.machines.disks import GIGABYTE, loops, make_disk
 
 BOOT = Path(__file__).parent / "files" / "boot"
 SEED = Path("var/lib/cloud/seed/nocloud")
@@ -33,23 +34,26 @@ class Guest:
         self.cgroup = machine_cgroup(server_id)
 
     def create(self, image: Path, machine: Machine) -> None:
-        """The disk over `image`; one that is already there stays."""
+        """An empty disk over `image`; one that is already there stays, and grows to what the machine has now."""
         if self.directory.exists():
+            os.truncate(self._disk, max(self._disk.stat().st_size, machine.disk_gb * GIGABYTE))
             return
         new = self.directory.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
-        for part in ("disk", "work", "root"):
+        for part in ("mounted", "root", "seed"):
             (new / part).mkdir(parents=True)
             (new / part).chmod(0o755)
         (new / "image").symlink_to(image)
         (new / "name").write_text(machine.name)
-        _seed(new / "disk", machine)
+        _seed(new / "seed", machine)
+        make_disk(new / "disk", machine.disk_gb, "ext4")
         new.rename(self.directory)
 
     def start(self, devices: Path, reset: Path) -> None:
         """Returns when the machine's first process runs."""
         if not self.directory.exists():
             raise BackendError(f"server {self.server_id} has no disk: it was never created, or it was deleted")
+        self._wait_for_disk()
         self.cgroup.make()
         console = self.directory / "console.log"
         with console.open("w") as output:
@@ -88,6 +92,18 @@ class Guest:
             if processes.exists() and (found := processes.read_text().split()):
                 return int(found[0])
         return None
+
+    @property
+    def _disk(self) -> Path:
+        return self.directory / "disk"
+
+    def _wait_for_disk(self) -> None:
+        """The kernel lets go of a disk a moment after the last process that saw it is dead."""
+        deadline = time.monotonic() + START_DEADLINE_S
+        while self._disk in loops():
+            if time.monotonic() > deadline:
+                raise BackendError(f"the disk of server {self.server_id} is still in use: {self._disk}")
+            time.sleep(POLL_S)
 
     def _signal(self, number: int) -> None:
         if process := self.first_process():

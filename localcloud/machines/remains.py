@@ -6,14 +6,15 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from localcloud.backend import BackendError
 from localcloud.machines import cgroups, namespaces, shared
 from localcloud.machines.commands import run
-from localcloud.machines.volumes import devices, loops
+from localcloud.machines.disks import loops
+from localcloud.machines.volumes import devices
 
 DEADLINE_S = 20.0
 POLL_S = 0.02
@@ -30,7 +31,8 @@ def remove(state: Path) -> None:
     for pid in processes():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    _wait_for_processes()
+    _wait_for(processes, "processes {} of the local cloud do not end; look at them with: ps -fp")
+    _wait_for(lambda: _disks(state), "the disks {} stay in use; look at them with: losetup --list")
     for namespace in namespaces.names():
         namespaces.delete(namespace)
     for directory in _nspawn_directories():
@@ -71,11 +73,16 @@ def _machine_processes() -> Iterator[int]:
             yield int(command.parent.name)
 
 
-def _wait_for_processes() -> None:
+def _disks(state: Path) -> list[str]:
+    """Machines' own, which go with the last process that sees them."""
+    return [str(backing) for backing in loops() if state / "machines" in backing.parents]
+
+
+def _wait_for(left: Callable[[], Sequence[object]], words: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while left := processes():
+    while still := left():
         if time.monotonic() > deadline:
-            raise BackendError(f"processes {left} of the local cloud do not end; look at them with: ps -fp")
+            raise BackendError(words.format(still))
         time.sleep(POLL_S)
 
 

@@ -6,7 +6,6 @@ at once, and a reboot or a power cut changes nothing.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import threading
@@ -14,8 +13,7 @@ from pathlib import Path
 
 from localcloud.backend import BackendError
 from localcloud.machines.commands import run
-
-GIGABYTE = 2**30
+from localcloud.machines.disks import GIGABYTE, loops, make_disk, release
 
 
 def devices(state: Path) -> Path:
@@ -42,10 +40,7 @@ class Volumes:
         if data.exists():
             return
         unfinished = data.with_suffix(".new")
-        with unfinished.open("wb") as file:
-            file.truncate(size_gb * GIGABYTE)
-        if format:
-            run([f"mkfs.{format}", "-q", str(unfinished)])
+        make_disk(unfinished, size_gb, format)
         unfinished.rename(data)
 
     def attach(self, volume_id: int, server_id: int) -> None:
@@ -106,19 +101,6 @@ class Volumes:
             return
         node.unlink(missing_ok=True)
         os.mknod(node, stat.S_IFBLK | 0o660, number)
-
-
-def loops() -> dict[Path, Path]:
-    """The loop devices of this host by their file."""
-    found = json.loads(run(["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"]) or "{}")
-    devices = found.get("loopdevices", [])
-    return {Path(device["back-file"].removesuffix(" (deleted)")): Path(device["name"]) for device in devices}
-
-
-def release(backing: Path) -> None:
-    """The loop device of this file goes; if something has it open still, with the last that does."""
-    if device := loops().get(backing):
-        run(["losetup", "--detach", str(device)])
 
 
 def _loop(backing: Path) -> Path:

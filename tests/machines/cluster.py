@@ -1,4 +1,4 @@
-"""The full topology on the local cloud, for tests that change it, call through it and look at it from all sides."""
+"""A stack on the local cloud, for tests that change it, call through it and look at it from all sides."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scripts import local_stack, localcloud, report, stack
 from scripts.engines import Embedded
 from stacks.secrets import StackSecrets
 from stacks.settings import parse
-from stacks.topologies import full
+from stacks.topologies import TOPOLOGIES
 
 NAME = local_stack.STACK
 ADMINS, CARRIER, STRANGER = "admins", "carrier", "stranger"
@@ -37,6 +37,7 @@ class Cluster:
     """A stack that is up; `file` are its settings."""
 
     file: Path
+    name: str = NAME
 
     def plan(self) -> dict[str, Any]:
         """What an up would do."""
@@ -47,13 +48,13 @@ class Cluster:
         return [line.strip() for line in report.lines(self.plan())]
 
     def up(self) -> None:
-        stack.bring_up(NAME, self.file)
+        stack.bring_up(self.name, self.file)
 
     def destroy(self) -> None:
         self._engine().destroy(stack.say)
 
     def outputs(self) -> dict[str, Any]:
-        return stack.read_outputs(NAME, self.file)
+        return stack.read_outputs(self.name, self.file)
 
     @contextmanager
     def with_settings(self, **changes: Any) -> Iterator[None]:
@@ -69,11 +70,11 @@ class Cluster:
 
     def server(self, host: str) -> dict[str, Any]:
         """Its line in the local cloud's own list: id, name, state, addresses."""
-        return next(s for s in localcloud.servers() if s["name"] == f"{NAME}-{host}")
+        return next(s for s in localcloud.servers() if s["name"] == f"{self.name}-{host}")
 
     def on(self, host: str, command: str) -> str:
         """What a command prints on a host, as `admin` with sudo."""
-        return localcloud.ssh(f"{NAME}-{host}", command)
+        return localcloud.ssh(f"{self.name}-{host}", command)
 
     def sql(self, host: str, query: str) -> str:
         """What MariaDB answers on a database host, as root on its socket."""
@@ -82,29 +83,30 @@ class Cluster:
     def program(self, host: str) -> str:
         """What `up` sends to a host's `python3 -`, made again from settings and addresses."""
         config, outputs = self._config(), self.outputs()
-        plan = full(NAME, parse(config))
+        chosen = parse(config)
+        plan = TOPOLOGIES[chosen.topology].plan(self.name, chosen)
         cloud = Hetzner(localcloud.environment()["HCLOUD_TOKEN"], config["hcloud:endpoint"])
-        public = {**outputs["hosts"], "sip": outputs["sip_address"]}
+        public = {"sip": outputs.get("sip_address"), **outputs["hosts"]}
         return Renderer(plan, self.secrets(), public, cloud.platform(plan)).bundle(plan.host(host)).program()
 
     def secrets(self) -> StackSecrets:
         chosen = parse(self._config())
-        return StackSecrets(chosen.root_secret, NAME, chosen.secrets_epoch, _today())
+        return StackSecrets(chosen.root_secret, self.name, chosen.secrets_epoch, _today())
 
     def state_file(self) -> Path:
         """Where the engine keeps the stack's state."""
         folder = Path(localcloud.environment()["PULUMI_BACKEND_URL"].removeprefix("file://"))
-        return folder / ".pulumi" / "stacks" / "m2" / f"{NAME}.json"
+        return folder / ".pulumi" / "stacks" / "m2" / f"{self.name}.json"
 
     def _engine(self) -> Embedded:
         stack.use_local_cloud()
-        return Embedded(embedded.Request(stack.PROJECT, NAME, self.file))
+        return Embedded(embedded.Request(stack.PROJECT, self.name, self.file))
 
     def _config(self) -> dict[str, str]:
         passphrase = Path(localcloud.environment()["PULUMI_CONFIG_PASSPHRASE_FILE"]).read_text().strip()
         crypter = Crypter(str(salt_of(self.file)), passphrase)
         given = load_stack_file(self.file, crypter).config
-        return wire(settings(load_project(stack.PROJECT), NAME, given))[0]
+        return wire(settings(load_project(stack.PROJECT), self.name, given))[0]
 
 
 def _today() -> date:

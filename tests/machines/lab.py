@@ -63,9 +63,9 @@ class Lab:
         """Creates and starts these machines and waits until each with a public address takes ssh."""
         self.backend.rewire(World(attachments, (NETWORK,)))
         for place in attachments:
-            name = f"host-{place.server_id}"
-            self.backend.create(Machine(place.server_id, name, "debian-12", 2, 4.0, self.user_data(place.server_id)))
-            self.backend.start(place.server_id)
+            ident = place.server_id
+            self.backend.create(Machine(ident, f"host-{ident}", "debian-12", 2, 4.0, 40, self.user_data(ident)))
+            self.backend.start(ident)
         for place in attachments:
             if place.public_ipv4:
                 self.wait_for_ssh(place.public_ipv4)

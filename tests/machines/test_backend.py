@@ -252,7 +252,7 @@ def test_machine_without_public_address(pair: Lab) -> None:
     pair.backend.rewire(World((*PAIR.attachments, inner), (NETWORK,)))
     user_data = "#cloud-config\nwrite_files: [{path: /run/web/name, content: host-3}]\n"
     user_data += f"runcmd: ['systemd-run python3 -m http.server --directory /run/web {WEB}']\n"
-    pair.backend.create(Machine(3, "host-3", "debian-12", 2, 4.0, user_data))
+    pair.backend.create(Machine(3, "host-3", "debian-12", 2, 4.0, 40, user_data))
     pair.backend.start(3)
     until(lambda: page(pair, 1, private(3)) == "host-3", 60, "the private machine's own user data")
     pair.backend.delete(3)
@@ -260,7 +260,7 @@ def test_machine_without_public_address(pair: Lab) -> None:
 
 def test_other_images_are_refused(pair: Lab) -> None:
     with pytest.raises(BackendError, match="image fedora-40 is not available"):
-        pair.backend.create(Machine(9, "host-9", "fedora-40", 2, 4.0, ""))
+        pair.backend.create(Machine(9, "host-9", "fedora-40", 2, 4.0, 40, ""))
 
 
 def test_restarted_daemon_finds_its_machines(pair: Lab) -> None:

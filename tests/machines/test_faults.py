@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -98,6 +99,18 @@ def test_a_full_volume(cloud: SmallCloud) -> None:
         cloud.on("two", "echo x | sudo tee /mnt/new")
     cloud.on("one", "echo x | sudo tee /mnt/new")
     assert cloud.on("one", "ls -A /mnt") == "kept\nlost+found\nnew"
+
+
+def test_a_full_root_disk(cloud: SmallCloud) -> None:
+    """Of the size that the server type has; what fills it takes no room on this host."""
+    before = shutil.disk_usage(localcloud.STATE).free
+    [size] = re.findall(r"\d+", cloud.on("two", "df --block-size=G --output=size / | tail -n 1"))
+    assert 38 <= int(size) <= 40
+    with faults.fill("two", "root"):
+        assert "No space left" in cloud.on("two", "echo x | sudo tee /root/new 2>&1; true")
+        cloud.on("two", "echo x | sudo tee /mnt/new")
+        assert before - shutil.disk_usage(localcloud.STATE).free < 2**30
+    cloud.on("two", "echo x | sudo tee /root/new")
 
 
 def test_power_and_hang(cloud: SmallCloud) -> None:

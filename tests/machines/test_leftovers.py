@@ -61,7 +61,7 @@ def _open_and_wait(state: Path) -> None:
     backend = MachinesBackend(state)
     backend.open()
     backend.rewire(World((attachment(1),), (NETWORK,)))
-    backend.create(Machine(1, "host-1", "debian-12", 2, 4.0, ""))
+    backend.create(Machine(1, "host-1", "debian-12", 2, 4.0, 40, ""))
     backend.create_volume(VOLUME, 1, "ext4")
     backend.attach_volume(VOLUME, 1)
     backend.start(1)

@@ -22,7 +22,8 @@ MAIN = Member("database-1", "s-database-1", "10.0.0.21")
 BACKUP = Member("database-2", "s-database-2", "10.0.0.22")
 ROUTE = Address("database", "route", {"network": "s", "destination": NETWORK_DESTINATION}, (MAIN, BACKUP))
 FLOATING = Address("sip", "floating_ip", {"name": "s-sip"}, (MAIN, BACKUP))
-ADDRESSES = {"floating_ip": FLOATING, "route": ROUTE}
+KEPT = Address("sip", "floating_ip", {"ip": "203.0.113.77"}, (MAIN, BACKUP))
+ADDRESSES = {"floating_ip": FLOATING, "kept floating_ip": KEPT, "route": ROUTE}
 
 QUICK = 0.05
 """Seconds that a request takes when nothing is wrong."""
@@ -153,10 +154,18 @@ class FakeApi:
             if method == "GET" and kind == "actions":
                 return 200, {"action": self._action(int(rest))}
             if method == "GET":
-                return 200, {kind: self._found(kind, options["params"]["name"])}
+                return 200, self._listed(kind, options["params"])
             return 201, {"action": self._begin(path, options["json"], fault)}
         except RefusedError as refusal:
             return refusal.reply
+
+    def _listed(self, kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """By name, or page by page: the first one has somebody else's."""
+        if "name" in params:
+            return {kind: self._found(kind, params["name"])}
+        first = params["page"] == 1
+        entries = [{"id": 66, "ip": "203.0.113.66", "server": None}] if first else self._found(kind, "s-sip")
+        return {kind: entries, "meta": {"pagination": {"next_page": 2 if first else None}}}
 
     def _found(self, kind: str, name: str) -> list[dict[str, Any]]:
         known: dict[str, list[dict[str, Any]]] = {
@@ -164,7 +173,7 @@ class FakeApi:
                 {"id": number, "name": server, "status": "off" if number in self.off else "running"}
                 for server, number in self.servers.items()
             ],
-            "floating_ips": [{"id": 77, "name": "s-sip", "server": self.floating_server}],
+            "floating_ips": [{"id": 77, "name": "s-sip", "ip": "203.0.113.77", "server": self.floating_server}],
             "networks": [
                 {"id": 88, "name": "s", "routes": [{"destination": d, "gateway": g} for d, g in self.routes.items()]}
             ],

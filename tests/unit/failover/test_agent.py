@@ -12,7 +12,7 @@ import pytest
 
 from failover import mariadb
 from failover.agent import Agent
-from failover.config import AgentConfig
+from failover.config import AgentConfig, HeldAddress
 from failover.decide import State
 from failover.mariadb import DatabaseError, MariaDb, Replica, Status
 from failover.mover_client import MoverError
@@ -21,8 +21,7 @@ CONFIG = AgentConfig(
     me="database-1",
     role="main",
     peer_ip="10.0.0.22",
-    vip="10.0.128.1",
-    address="database",
+    addresses=(HeldAddress("database", "10.0.128.1", "private"),),
     movers=("10.0.0.21", "10.0.0.22"),
     data_folder=Path("/srv/database/mysql"),
     replication_password="secret-password",
@@ -94,7 +93,7 @@ class Vip:
     fails: int = 0
     taken: int = 0
 
-    def is_owned(self, now: float) -> bool | None:
+    def are_owned(self, now: float) -> bool | None:
         return self.owned
 
     def take(self) -> None:

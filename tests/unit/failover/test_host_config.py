@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.bundle import Bundle
-from failover.config import Address, Member, agent_config, mover_config, sip_address_config
+from failover.config import Address, HeldAddress, Member, agent_config, mover_config, sip_address_config
 from failover.mover_client import PORT
 from roles.core.files.usr.local.lib.m2 import shipper
 from tests.unit.stacks.example import STACK, TOKEN, bundles, renderer
@@ -75,7 +75,7 @@ def test_a_database_host_knows_its_role_its_peer_and_the_address_of_the_pair(
     path.write_text(content(host, "/etc/m2/agent.json"))
     config = agent_config(path)
     assert (config.me, config.role, config.peer_ip, config.movers) == (host, role, peer, movers)
-    assert (config.vip, config.address) == ("10.0.128.1", "database")
+    assert config.addresses == (HeldAddress("database", "10.0.128.1", "private"),)
     assert config.replication_password == renderer().secrets.password("database/replication")
 
 

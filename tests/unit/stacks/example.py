@@ -58,7 +58,8 @@ def renderer(**changes: object) -> Renderer:
     """With the public addresses of the documentation's network, one for each host and moving address."""
     chosen = settings(**changes)
     plan = TOPOLOGIES[chosen.topology].plan(STACK, chosen)
-    public = {host.name: f"198.51.100.{host.number}" for host in plan.hosts} | {"sip": "198.51.100.5"}
+    public = {host.name: f"198.51.100.{host.number}" for host in plan.hosts}
+    public |= {vip.name: f"198.51.100.{5 + n}" for n, vip in enumerate(plan.vips) if vip.scope == "public"}
     return Renderer(plan, secrets_of(chosen), public, Hetzner(TOKEN).platform(plan))
 
 

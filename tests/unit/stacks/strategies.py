@@ -42,7 +42,7 @@ def stack_files(draw: st.DrawFn, most_cores: int = 200) -> dict[str, Any]:
         "gui_from": draw(st.lists(outside, min_size=1, max_size=4)),
         "carriers": [{"name": name, "addresses": draw(st.lists(outside, min_size=1, max_size=4))} for name in names],
         "sip_port": draw(st.integers(1024, 19999).filter(lambda port: port not in RESERVED_PORTS)),
-        "rtp_ports": f"{first}-{first + draw(st.integers(1, 20000))}",
+        "rtp_ports": f"{first}-{first + draw(st.integers(2000, 20000))}",
         "protected": draw(st.booleans()),
         "rebuild": draw(st.dictionaries(st.sampled_from(["gui", "database-1", "core-2"]), st.integers(0, 9))),
     }

@@ -313,7 +313,7 @@ def test_nested_values_are_read_from_json() -> None:
     }
     chosen = parse(config({**REQUIRED, **given}))
     assert chosen.carriers[0].prefixes == ["", "49"]
-    assert chosen.server_types.core == "ccx33"
+    assert chosen.server_types.core == ("ccx33",)
     assert chosen.server_types.balancer == Settings.model_fields["server_types"].get_default().balancer
     assert chosen.vendor["gui"].licence == "abc"
     assert chosen.bastion is not None

@@ -26,8 +26,8 @@ def test_the_full_topology_has_the_hosts_and_roles_of_its_drawing() -> None:
     assert {host.name: set(host.roles) for host in plan(cores=3).hosts} == {
         "balancer-1": {"balancer"},
         "balancer-2": {"balancer"},
-        "database-1": {"database", "quorum"},
-        "database-2": {"database", "quorum"},
+        "database-1": {"database", "mover", "quorum"},
+        "database-2": {"database", "mover", "quorum"},
         "gui": {"gui", "quorum"},
         "core-1": {"core"},
         "core-2": {"core"},
@@ -112,7 +112,12 @@ OTHER_VALUES: dict[str, object] = {
     "carriers": [{"name": "gamma", "addresses": ["192.0.2.30/32"]}],
     "gui_from": ["203.0.113.128/26"],
     "network": "10.1.0.0/16",
+    "concurrent_calls": 2000,
+    "cps": 400,
+    "records_days": 120,
     "cores": 3,
+    "gui_on": "database",
+    "sip_address": "198.51.100.77",
     "server_types": {"gui": "cx33"},
     "images": {"gui": "debian-12-mine"},
     "database_disk_gb": 200,
@@ -123,11 +128,14 @@ OTHER_VALUES: dict[str, object] = {
     "protected": False,
     "rebuild": {"gui": 1},
 }
-"""Another value of each setting; `topology` has one so far, `vendor` and `bastion` have tests of their own."""
+"""Another value of each setting."""
+
+ELSEWHERE = {"topology", "vendor", "bastion", "witness", "codec"}
+"""They have tests of their own; `codec` says what traffic weighs and changes no server."""
 
 
 def test_the_table_of_other_values_is_complete() -> None:
-    assert OTHER_VALUES.keys() | {"topology", "vendor", "bastion"} == Settings.model_fields.keys()
+    assert OTHER_VALUES.keys() | ELSEWHERE == Settings.model_fields.keys()
 
 
 @pytest.mark.parametrize("setting", OTHER_VALUES)

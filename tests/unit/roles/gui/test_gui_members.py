@@ -187,3 +187,19 @@ def test_figures_of_a_day() -> None:
 
 def test_a_day_without_calls_has_no_ratios() -> None:
     assert (Today(BEAT, ()).asr, Today(BEAT, (Hour(1, 3, 0, 0.0),)).acd) == (None, None)
+
+
+def alone(config: Config, said: State | str) -> View:
+    return View(view(config, said, FOLLOWER).main)
+
+
+def test_a_single_database_is_read_although_it_writes_and_nothing_is_wrong_with_that(config: Config) -> None:
+    seen = alone(config, HOLDER)
+    assert seen.reading is seen.main
+    assert told(seen, core()) == []
+
+
+def test_a_single_database_that_does_not_answer_is_an_alarm(config: Config) -> None:
+    assert ("alarm", "The database does not answer: this page can show no calls and no cores.") in told(
+        alone(config, "connection refused")
+    )

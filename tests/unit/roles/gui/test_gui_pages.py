@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from flask.testing import FlaskClient
+from gui.app import create
+from gui.config import Config
+from gui.reading import Reader
 from gui.show import NOTHING
 
-from tests.unit.roles.gui.browser import get
+from tests.unit.roles.gui.browser import get, log_in
 from tests.unit.roles.gui.staged_database import REPLICA, StagedPair, later, refused
 
 HOSTILE = '"><script>alert(1)</script>&\u202e'
@@ -158,3 +162,12 @@ def test_the_style_is_there(admin: FlaskClient) -> None:
     assert answer.status_code == 200
     assert "prefers-color-scheme: dark" in answer.text
     assert answer.headers["Cache-Control"] == "max-age=86400"
+
+
+def test_a_single_database_is_shown_without_a_partner(config: Config, pair: StagedPair) -> None:
+    single = replace(config, backup=None)
+    client = create(single, Reader(single, pair.connect)).test_client()
+    log_in(client)
+    text = words(get(client, "/").text)
+    assert "The database answers, 1 core heard from." in text
+    assert "database-2" not in text

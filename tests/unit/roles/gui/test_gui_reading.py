@@ -42,7 +42,7 @@ def test_a_backup_that_dies_between_look_and_read_costs_nothing(reader: Reader, 
     assert reader.view().reading is not None
     pair.members["database-2"].fault = refused()
     assert reader.read(who) == [{"read_only": 0}]
-    assert reader.view().backup.problem == "connection refused"
+    assert [seen.problem for seen in reader.view().all][1] == "connection refused"
 
 
 def test_nobody_answers(reader: Reader, pair: StagedPair) -> None:
@@ -70,7 +70,7 @@ def test_a_database_that_freezes_while_it_is_read_is_left(
     assert reader.view().reading is not None
     pair.members["database-2"].frozen = Event()
     assert reader.read(who, 0.05) == [{"read_only": 0}]
-    assert reader.view().backup.problem == reading.NO_ANSWER
+    assert [seen.problem for seen in reader.view().all][1] == reading.NO_ANSWER
 
 
 def test_members_are_asked_once_a_second_and_dead_ones_less_often(config: Config, pair: StagedPair) -> None:

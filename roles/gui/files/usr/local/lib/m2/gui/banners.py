@@ -30,7 +30,8 @@ def banners(view: View, cores: Sequence[Core]) -> list[Banner]:
 
 def _of_members(view: View) -> Iterator[Banner]:
     if not view.answering:
-        yield Banner("alarm", "Neither database answers: this page can show no calls and no cores.")
+        nobody = "Neither database answers" if view.backup else "The database does not answer"
+        yield Banner("alarm", f"{nobody}: this page can show no calls and no cores.")
     for seen in view.all:
         if not seen.state:
             yield Banner("alarm", f"{_named(seen)} does not answer: {seen.problem}.")
@@ -42,12 +43,12 @@ def _of_roles(view: View) -> Iterator[Banner]:
         yield Banner("alarm", f"Both databases accept writes ({' and '.join(names)}): only the holder may.")
     if len(view.answering) == len(view.all) and not names:
         yield Banner("alarm", "No database accepts writes: call records wait in the journals of the cores.")
-    if names == [view.backup.member.name]:
+    if view.backup and names == [view.backup.member.name]:
         yield Banner("warning", f"{_named(view.backup)} has taken over and accepts the writes.")
 
 
 def _of_reading(view: View) -> Iterator[Banner]:
-    if not view.reading:
+    if not view.reading or not view.backup:
         return
     named = _named(view.reading)
     if view.reading in view.writers:

@@ -1,4 +1,4 @@
-"""What the page is told at its start: the two members, and its secrets."""
+"""What the page is told at its start: the databases, and its secrets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Member:
-    """One of the two databases; `role` is what the stack file made it, whatever it does now."""
+    """One of the databases; `role` is what the stack file made it, whatever it does now."""
 
     name: str
     address: str
@@ -18,20 +18,23 @@ class Member:
 
 @dataclass(frozen=True)
 class Config:
-    """`password` belongs to the user `admin` of the page, `database_password` to the database user `gui`."""
+    """A single database has no `backup`.
+
+    `password` belongs to the user `admin` of the page, `database_password` to the database user `gui`.
+    """
 
     stack: str
     region: str
     main: Member
-    backup: Member
+    backup: Member | None
     carriers: tuple[str, ...]
     database_password: str = field(repr=False)
     password: str = field(repr=False)
     session_key: str = field(repr=False)
 
     @property
-    def members(self) -> tuple[Member, Member]:
-        return self.main, self.backup
+    def members(self) -> tuple[Member, ...]:
+        return (self.main, self.backup) if self.backup else (self.main,)
 
 
 def load(path: Path) -> Config:
@@ -41,7 +44,7 @@ def load(path: Path) -> Config:
         stack=raw["stack"],
         region=raw["region"],
         main=Member(**raw["main"], role="main"),
-        backup=Member(**raw["backup"], role="backup"),
+        backup=Member(**raw["backup"], role="backup") if raw["backup"] else None,
         carriers=tuple(raw["carriers"]),
         database_password=raw["database_password"],
         password=raw["password"],

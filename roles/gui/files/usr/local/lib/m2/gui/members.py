@@ -1,4 +1,4 @@
-"""The two databases as seen at one moment, and which of them to read. No effects."""
+"""The databases as seen at one moment, and which of them to read. No effects."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Observation:
 
 @dataclass(frozen=True)
 class View:
-    """Both members, main first."""
+    """All members, main first; a single database has no backup."""
 
     main: Observation
-    backup: Observation
+    backup: Observation | None = None
 
     @property
-    def all(self) -> tuple[Observation, Observation]:
-        return self.main, self.backup
+    def all(self) -> tuple[Observation, ...]:
+        return (self.main, self.backup) if self.backup else (self.main,)
 
     @property
     def answering(self) -> tuple[tuple[Observation, State], ...]:

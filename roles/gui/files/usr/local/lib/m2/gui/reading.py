@@ -1,4 +1,4 @@
-"""Asks both members at once and reads one of them; every answer comes within a fixed time."""
+"""Asks all members at once and reads one of them; every answer comes within a fixed time."""
 
 from __future__ import annotations
 
@@ -43,14 +43,13 @@ class Reader:
         self._lock = Lock()
 
     def view(self) -> View:
-        """Both members as they are, at most FRESH_SECONDS ago; takes at most OBSERVE_SECONDS."""
+        """All members as they are, at most FRESH_SECONDS ago; takes at most OBSERVE_SECONDS."""
         with self._lock:
             asked = {member: self._ask(member) for member in self._members if self._is_stale(member)}
             until = self._clock() + OBSERVE_SECONDS
             for member, answer in asked.items():
                 self._note(self._observation(member, answer, until))
-            main, backup = (self._seen[member][1] for member in self._members)
-            return View(main, backup)
+            return View(*(self._seen[member][1] for member in self._members))
 
     def read(self, work: Callable[[Session], Result], seconds: float = READ_SECONDS) -> Result:
         """Do `work` with the member to read, or with the other one if that fails; so many seconds for each.
