@@ -71,6 +71,15 @@ class HostSpec:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """A plan with what the cloud has got today, what it has not got, and what a person is warned of."""
+
+    plan: SitePlan
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Scope:
     """Where a site's resources are made: their names begin with `name`, they are children of `parent`."""
 
@@ -91,6 +100,9 @@ class Cloud(Protocol):
 
     def problems(self, plan: SitePlan) -> list[str]:
         """What this cloud cannot do of the plan, before anything is created; a sentence each."""
+
+    def settle(self, plan: SitePlan) -> Settled:
+        """Choose of the server types that the plan names those that there are. Asks the cloud."""
 
     def site(self, scope: Scope) -> CloudSite:
         """One site on this cloud."""

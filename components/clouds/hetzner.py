@@ -15,7 +15,7 @@ from typing import Any
 import pulumi
 import pulumi_hcloud as hcloud
 
-from components.clouds import Address, HostSpec, Machine, MovingAddress, Network, Scope
+from components.clouds import Address, HostSpec, Machine, MovingAddress, Network, Scope, Settled, hetzner_stock
 from components.openings import Opening
 from components.plan import HostPlan, Platform, SitePlan, VipPlan
 
@@ -54,8 +54,14 @@ class Hetzner:
         )
 
     def problems(self, plan: SitePlan) -> list[str]:
-        """Nothing is asked of the API: a preview works without it."""
+        """Nothing is asked of the API."""
         return [*_region_problems(plan), *_placement_problems(plan)]
+
+    def settle(self, plan: SitePlan) -> Settled:
+        try:
+            return hetzner_stock.settle(plan, hetzner_stock.read(self.token, self.endpoint, plan))
+        except hetzner_stock.StockError as error:
+            return hetzner_stock.unread(plan, error)
 
     def site(self, scope: Scope) -> HetznerSite:
         return HetznerSite(scope)

@@ -9,16 +9,21 @@ import asyncio
 import contextvars
 import json
 import runpy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from zlib import crc32
 
 from pulumi.runtime import config as pulumi_config
 from pulumi.runtime import mocks, rpc, stack
 from pulumi.runtime.settings import ROOT
 
+from components.clouds import hetzner_stock
+from components.clouds.hetzner_stock import Offer, Stock
+from components.clouds.hetzner_types import server_types
+from components.plan import SitePlan
 from tests.unit.stacks.example import STACK, TOKEN, USUAL, config
 
 PROGRAM = Path(__file__).parents[3] / "__main__.py"
@@ -131,15 +136,25 @@ def unsealed(properties: Mapping[str, Any]) -> str:
     )
 
 
+def everything(token: str, endpoint: str, plan: SitePlan) -> Stock:
+    """A provider that has got what it ever sold, and every floating IP."""
+    offers = {each.name: Offer() for each in server_types(plan.region)}
+    return Stock(offers, {}, frozenset(vip.ip for vip in plan.vips if vip.ip))
+
+
 def deploy(
-    values: Mapping[str, Any] = USUAL, provider: Mapping[str, str] = PROVIDER, first_preview: bool = False
+    values: Mapping[str, Any] = USUAL,
+    provider: Mapping[str, str] = PROVIDER,
+    first_preview: bool = False,
+    stock: Callable[[str, str, SitePlan], Stock] = everything,
 ) -> Deployment:
     """Run __main__.py with these settings; an error of the program is in the deployment's `error`.
 
     At a first preview no address exists yet.
     """
     deployment = Deployment(addresses_exist=not first_preview)
-    contextvars.copy_context().run(_run, deployment, {**config(values), **provider}, first_preview)
+    with mock.patch.object(hetzner_stock, "read", stock):
+        contextvars.copy_context().run(_run, deployment, {**config(values), **provider}, first_preview)
     return deployment
 
 
