@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from costs.money import Money
-from costs.prices import NotPricedError, PriceList
+from costs.prices import NAMES, NotPricedError, PriceList
 
 HIDDEN = "[secret]"
 UNKNOWN = frozenset(
@@ -50,7 +50,9 @@ class Offer:
         if kind in self.free:
             return []
         if kind not in self.rules:
-            raise NotPricedError(f"{self.package}:{kind} is not in the tables of what {self.provider} charges for")
+            raise NotPricedError(
+                f"{self.package}:{kind} is not in the tables of what {NAMES[self.provider]} charges for"
+            )
         return list(self.rules[kind](inputs, prices))
 
 

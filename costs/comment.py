@@ -5,6 +5,7 @@ Names and values come from the branch that is looked at: they are text in it, ne
 
 from __future__ import annotations
 
+import html
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ LONGEST_LINE = 400
 MOST_ENTRIES = 5000
 AUTOLINKED = re.compile(r"@|:(?=//)|www(?=\.)")
 """Where GitHub would see a mention or an address."""
+
+CURRENCY = re.compile(r"(?<=\b[A-Z]{3}) (?=\d)")
 
 T = TypeVar("T")
 
@@ -60,7 +63,7 @@ def _content(report: Report, picture: str) -> dict[str, Any]:
 
 
 def _render(content: Mapping[str, Any], limit: int) -> str:
-    lists = {name: _cut(content[name], limit) for name in ("rows", "warnings", "unpriced")}
+    lists = {name: _cut(content[name], limit) for name in ("rows", "warnings", "unpriced", "notes")}
     stacks = [
         {"name": name, "counts": counts, "changes": _cut(changes, limit)}
         for name, counts, changes in content["stacks"][:limit]
@@ -82,7 +85,9 @@ def _template() -> jinja2.Template:
         autoescape=False,  # noqa: S701 - Markdown; the filters below take the markup out of what is put in
     )
     environment.filters["md"] = _text
+    environment.filters["html"] = _html
     environment.filters["fenced"] = _fenced
+    environment.filters["amount"] = _amount
     return environment.get_template("comment.md.j2")
 
 
@@ -90,6 +95,16 @@ def _text(value: object) -> str:
     """Nothing in it is markup, a mention or a link."""
     escaped = "".join(f"\\{char}" if char in "\\`*_{}[]<>#|~" else char for char in _one_line(value))
     return AUTOLINKED.sub("\\g<0>\u200b", escaped)
+
+
+def _html(value: object) -> str:
+    """The same inside a tag, where Markdown does not count."""
+    return AUTOLINKED.sub("\\g<0>\u200b", html.escape(_one_line(value)))
+
+
+def _amount(money: str) -> str:
+    """The number stays on the line of its currency."""
+    return CURRENCY.sub("\u00a0", money)
 
 
 def _fenced(value: object) -> str:

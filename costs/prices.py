@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 EVERYWHERE = "*"
+NAMES = {"hetzner": "Hetzner", "aws": "AWS"}
 OLD_AFTER_DAYS = 90
 
 
@@ -30,18 +31,23 @@ class PriceList:
     notes: tuple[str, ...] = ()
     live: bool = False
 
+    @property
+    def name(self) -> str:
+        """The provider's, for people."""
+        return NAMES[self.provider]
+
     def price(self, item: str, place: str) -> Decimal:
         """Raises NotPricedError."""
         for key in ((item, place), (item, EVERYWHERE)):
             if key in self.net:
                 return self.net[key]
-        raise NotPricedError(f"{self.provider}'s price list of {self.day} has no {item} in {place}")
+        raise NotPricedError(f"{self.name}'s price list of {self.day} has no {item} in {place}")
 
     def tiers(self, item: str, place: str) -> list[tuple[Decimal, Decimal]]:
         """(from how many units on, price of a unit) of an item that gets cheaper. Raises NotPricedError."""
         found = sorted(self._tiers(item, place))
         if not found:
-            raise NotPricedError(f"{self.provider}'s price list of {self.day} has no {item} in {place}")
+            raise NotPricedError(f"{self.name}'s price list of {self.day} has no {item} in {place}")
         return found
 
     def warning(self, today: date) -> str | None:
@@ -50,7 +56,7 @@ class PriceList:
         if age <= OLD_AFTER_DAYS:
             return None
         how = "`scripts/prices refresh` fetches new ones"
-        return f"The prices of {self.provider} are {age} days old ({self.day}): {how}."
+        return f"The prices of {self.name} are {age} days old ({self.day}): {how}."
 
     def _tiers(self, item: str, place: str) -> Iterator[tuple[Decimal, Decimal]]:
         for (name, where), price in self.net.items():

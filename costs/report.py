@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -43,9 +44,8 @@ def headline(report: Report) -> str:
     names = f"{len(report.stacks)} stacks"
     causes = [f"{_causes(stack)} in {stack.plan.stack}" for stack in report.stacks if _causes(stack)]
     why = f", because of {_joined(causes)}" if causes else ""
-    return (
-        f"{_sentence(names, report.before, report.after, report.complete, why, plural=True)}{_missing(report.stacks)}"
-    )
+    sentence = _sentence(names, report.before, report.after, report.complete, why, plural=True)
+    return sentence + _replacements(report.stacks) + _missing(report.stacks)
 
 
 def rows(report: Report) -> list[Row]:
@@ -67,7 +67,7 @@ def changes(stack: StackEstimate) -> list[str]:
 def notes(report: Report) -> list[str]:
     """Where the prices come from and what the totals rest on."""
     used = prices_used(report)
-    found = [f"Prices of {p.provider} in {p.currency}: {p.source}, {p.day}{_live(p.live)}." for p in used]
+    found = [f"Prices of {p.name} in {p.currency}: {p.source}, {p.day}{_live(p.live)}." for p in used]
     found += [f"{note}" for prices in used for note in prices.notes]
     vat = report.assumptions.vat_percent
     found.append(f"With {vat:f} % VAT." if vat else "Without VAT.")
@@ -104,7 +104,8 @@ def warnings(report: Report) -> list[str]:
 def _of_stack(stack: StackEstimate) -> str:
     causes = _causes(stack)
     why = f", because of {causes}" if causes else ""
-    return f"{_sentence(stack.plan.stack, stack.before, stack.after, stack.plan.complete, why)}{_missing([stack])}"
+    sentence = _sentence(stack.plan.stack, stack.before, stack.after, stack.plan.complete, why)
+    return sentence + _replacements([stack]) + _missing([stack])
 
 
 def _sentence(who: str, before: Money, after: Money, complete: bool, why: str, plural: bool = False) -> str:
@@ -127,6 +128,13 @@ def _more(delta: Money) -> str:
     return " and ".join(f"{money} {'less' if less else 'more'}" for money, less in parts if not money.is_zero)
 
 
+def _replacements(stacks: Iterable[StackEstimate]) -> str:
+    replaced = [p for stack in stacks for p in stack.changed if p.change.is_server and p.change.sign == "+-"]
+    if not replaced:
+        return ""
+    return f" {len(replaced)} {'server is' if len(replaced) == 1 else 'servers are'} replaced, see below."
+
+
 def _missing(stacks: Iterable[StackEstimate]) -> str:
     number = sum(len(stack.unpriced) for stack in stacks)
     return f" Not priced: {number} {'resource' if number == 1 else 'resources'}, see below." if number else ""
@@ -146,8 +154,7 @@ def _causes(stack: StackEstimate) -> str:
         if position.change.host not in members or not position.change.host:
             members.append(position.change.host)
     texts = [_cause_text(cause, len(groups[cause])) for cause, _ in weights.most_common()]
-    if stack.media_before and stack.media_after and stack.media_before.amount != stack.media_after.amount:
-        texts.append("another amount of media traffic")
+    texts += filter(None, [_media_cause(stack)])
     extra = len(texts) - MOST_CAUSES
     return _joined([*texts[:MOST_CAUSES], *([f"{extra} other causes"] if extra > 0 else [])])
 
@@ -158,9 +165,9 @@ def _cause(position: Position) -> tuple[str, ...]:
     if change.sign in ("+", "-") and change.is_server and kind:
         return (change.sign, kind, "host")
     if change.sign in ("+", "-"):
-        return (change.sign, change.kind.partition(":")[2])
+        return (change.sign, _noun(change.kind))
     old, new = (_size(inputs) for inputs in (change.before, change.after))
-    what = f"{kind} host" if change.is_server and kind else change.kind.partition(":")[2]
+    what = f"{kind} host" if change.is_server and kind else _noun(change.kind)
     return ("~", what, old, new)
 
 
@@ -170,6 +177,19 @@ def _cause_text(cause: tuple[str, ...], number: int) -> str:
         what, old, new = words
         return f"{number} {_plural(what, number)} going from {old} to {new}"
     return f"{number} {'more' if sign == '+' else 'fewer'} {_plural(' '.join(words), number)}"
+
+
+def _media_cause(stack: StackEstimate) -> str:
+    if not (stack.media_before and stack.media_after):
+        return ""
+    delta = stack.media_after.amount - stack.media_before.amount
+    return "" if delta.is_zero else f"{_more(delta)} for media traffic"
+
+
+def _noun(kind: str) -> str:
+    """ "floating ip" of hcloud:FloatingIp."""
+    words = re.findall("[A-Z][a-z0-9]*", kind.partition(":")[2])
+    return " ".join(words).lower()
 
 
 def _plural(noun: str, number: int) -> str:
@@ -233,7 +253,8 @@ def _what(position: Position) -> str:
 
 def _media(stack: StackEstimate) -> Iterator[str]:
     if stack.media_after:
-        yield f"{stack.media_after.what}, {stack.media_after.quantity}: {stack.media_after.amount}, in the total."
+        now = f"{stack.media_before.amount} -> " if stack.media_before else ""
+        yield f"{stack.media_after.what}, {stack.media_after.quantity}: {now}{stack.media_after.amount}, in the total."
     elif not stack.media_unpriced:
         yield "no media traffic in the total: the settings do not say how many calls."
 

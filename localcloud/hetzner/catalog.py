@@ -4,9 +4,9 @@ Locations and server types (with the provider's IDs) as its API lists them in au
 sells in the USA are left out, and where each type is sold is simplified to whole zones. IDs of images are this
 cloud's own.
 
-Prices in EUR without VAT, one for all locations. Server types: the list for Germany and Finland of September 2026,
-ccx53 and ccx63 converted from its dollar list. Volumes: the provider's API in May 2026; images: the list of 2025 and
-the 30 % of April 2026; IPs and traffic: the list of 2025. An hour costs a 624th of a month, as in the API's replies.
+Prices are those of the snapshot that cost reports use, costs/snapshots/hetzner.json, which names its sources; where it
+has no price for a location, that of the first location stands in, with the traffic of the location's zone (the list
+of 2025).
 
 Limits: docs.hetzner.com/cloud on networks, firewalls, placement groups and volumes. What one project may have
 depends on the account and is not documented.
@@ -14,14 +14,15 @@ depends on the account and is not documented.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from localcloud.hetzner.errors import ApiError, invalid
 
 VAT_PERCENT = Decimal("19.00")
-HOURS_A_MONTH = 624
 TERABYTE = 1024**4
 IMAGES_SINCE = "2025-08-13T06:00:00Z"
 
@@ -68,7 +69,7 @@ class Location:
 
 @dataclass(frozen=True)
 class ServerType:
-    """Memory and disk in GB, price in EUR a month without VAT."""
+    """Memory and disk in GB."""
 
     id: int
     name: str
@@ -76,7 +77,6 @@ class ServerType:
     cores: int
     memory: float
     disk: int
-    price: str
     locations: tuple[str, ...]
     architecture: Architecture = "x86"
 
@@ -108,21 +108,21 @@ EU = ("fsn1", "nbg1", "hel1")
 EVERYWHERE = tuple(location.name for location in LOCATIONS)
 
 SERVER_TYPES = (
-    ServerType(96, "ccx13", "dedicated", 2, 8.0, 80, "42.99", EVERYWHERE),
-    ServerType(97, "ccx23", "dedicated", 4, 16.0, 160, "85.99", EVERYWHERE),
-    ServerType(98, "ccx33", "dedicated", 8, 32.0, 240, "138.49", EVERYWHERE),
-    ServerType(99, "ccx43", "dedicated", 16, 64.0, 360, "275.99", EVERYWHERE),
-    ServerType(100, "ccx53", "dedicated", 32, 128.0, 600, "533.99", EVERYWHERE),
-    ServerType(101, "ccx63", "dedicated", 48, 192.0, 960, "853.99", EVERYWHERE),
-    ServerType(109, "cpx22", "shared", 2, 4.0, 80, "19.49", (*EU, "sin")),
-    ServerType(110, "cpx32", "shared", 4, 8.0, 160, "35.49", (*EU, "sin")),
-    ServerType(111, "cpx42", "shared", 8, 16.0, 320, "69.49", (*EU, "sin")),
-    ServerType(112, "cpx52", "shared", 12, 24.0, 480, "100.49", (*EU, "sin")),
-    ServerType(113, "cpx62", "shared", 16, 32.0, 640, "129.99", (*EU, "sin")),
-    ServerType(114, "cx23", "shared", 2, 4.0, 40, "5.49", EU),
-    ServerType(115, "cx33", "shared", 4, 8.0, 80, "8.49", EU),
-    ServerType(116, "cx43", "shared", 8, 16.0, 160, "15.99", EU),
-    ServerType(117, "cx53", "shared", 16, 32.0, 320, "29.49", EU),
+    ServerType(96, "ccx13", "dedicated", 2, 8.0, 80, EVERYWHERE),
+    ServerType(97, "ccx23", "dedicated", 4, 16.0, 160, EVERYWHERE),
+    ServerType(98, "ccx33", "dedicated", 8, 32.0, 240, EVERYWHERE),
+    ServerType(99, "ccx43", "dedicated", 16, 64.0, 360, EVERYWHERE),
+    ServerType(100, "ccx53", "dedicated", 32, 128.0, 600, EVERYWHERE),
+    ServerType(101, "ccx63", "dedicated", 48, 192.0, 960, EVERYWHERE),
+    ServerType(109, "cpx22", "shared", 2, 4.0, 80, (*EU, "sin")),
+    ServerType(110, "cpx32", "shared", 4, 8.0, 160, (*EU, "sin")),
+    ServerType(111, "cpx42", "shared", 8, 16.0, 320, (*EU, "sin")),
+    ServerType(112, "cpx52", "shared", 12, 24.0, 480, (*EU, "sin")),
+    ServerType(113, "cpx62", "shared", 16, 32.0, 640, (*EU, "sin")),
+    ServerType(114, "cx23", "shared", 2, 4.0, 40, EU),
+    ServerType(115, "cx33", "shared", 4, 8.0, 80, EU),
+    ServerType(116, "cx43", "shared", 8, 16.0, 160, EU),
+    ServerType(117, "cx53", "shared", 16, 32.0, 320, EU),
 )
 
 IMAGES = (
@@ -131,15 +131,13 @@ IMAGES = (
     Image(310557660, "debian-13", "debian", "13", "Debian 13"),
 )
 
-FLOATING_IP_PRICES = {"ipv4": "3.00", "ipv6": "1.00"}
-PRIMARY_IP_PRICES = {"ipv4": "0.50", "ipv6": "0.00"}
-VOLUME_GB_PRICE = "0.0572"
-IMAGE_GB_PRICE = "0.0143"
+PRICES: dict[str, Any] = json.loads((Path(__file__).parents[2] / "costs/snapshots/hetzner.json").read_text())["pricing"]
+"""In the form of the API's reply."""
+
 TRAFFIC_TB_PRICES = {"ap-southeast": "7.40"}
 TRAFFIC_TB_PRICE = "1.00"
 INCLUDED_TRAFFIC_TB = {"eu-central": 20}
 INCLUDED_TRAFFIC_TB_ELSEWHERE = 1
-BACKUP_PERCENT = "20.00"
 
 
 def location_named(name_or_id: str | int, field: str = "location") -> Location:
@@ -196,17 +194,21 @@ def location_view(location: Location) -> dict[str, Any]:
 
 
 def server_type_prices(server_type: ServerType) -> list[dict[str, Any]]:
-    hourly = (Decimal(server_type.price) / HOURS_A_MONTH).quantize(Decimal("0.0001"))
-    return [
-        {
-            "location": name,
-            "price_hourly": price(hourly),
-            "price_monthly": price(server_type.price),
-            "included_traffic": TERABYTE * INCLUDED_TRAFFIC_TB.get(zone, INCLUDED_TRAFFIC_TB_ELSEWHERE),
-            "price_per_tb_traffic": price(TRAFFIC_TB_PRICES.get(zone, TRAFFIC_TB_PRICE)),
-        }
-        for name, zone in ((name, location_named(name).zone) for name in server_type.locations)
-    ]
+    rows = _by_location(PRICES["server_types"], "name", server_type.name)
+    return [rows.get(name) or _stand_in(rows, location_named(name)) for name in server_type.locations]
+
+
+def _stand_in(rows: dict[str, dict[str, Any]], location: Location) -> dict[str, Any]:
+    return {
+        **next(iter(rows.values())),
+        "location": location.name,
+        "included_traffic": TERABYTE * INCLUDED_TRAFFIC_TB.get(location.zone, INCLUDED_TRAFFIC_TB_ELSEWHERE),
+        "price_per_tb_traffic": price(TRAFFIC_TB_PRICES.get(location.zone, TRAFFIC_TB_PRICE)),
+    }
+
+
+def _by_location(things: list[dict[str, Any]], key: str, value: str) -> dict[str, dict[str, Any]]:
+    return {row["location"]: row for thing in things if thing[key] == value for row in thing["prices"]}
 
 
 def server_type_view(server_type: ServerType) -> dict[str, Any]:
@@ -260,29 +262,19 @@ def image_view(image: Image) -> dict[str, Any]:
     }
 
 
-def _ip_prices(prices: dict[str, str], *, hourly: bool) -> list[dict[str, Any]]:
-    def one(net: str, location: Location) -> dict[str, Any]:
-        row: dict[str, Any] = {"location": location.name, "price_monthly": price(net)}
-        if hourly:
-            row["price_hourly"] = price((Decimal(net) / HOURS_A_MONTH).quantize(Decimal("0.0001")))
-        return row
+def _ip_prices(kind: str) -> list[dict[str, Any]]:
+    versions = [each["type"] for each in PRICES[kind]]
+    return [
+        {"type": version, "prices": _everywhere(_by_location(PRICES[kind], "type", version))} for version in versions
+    ]
 
-    return [{"type": kind, "prices": [one(net, location) for location in LOCATIONS]} for kind, net in prices.items()]
+
+def _everywhere(rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    usual = next(iter(rows.values()))
+    return [rows.get(location.name) or {**usual, "location": location.name} for location in LOCATIONS]
 
 
 def pricing_view() -> dict[str, Any]:
-    return {
-        "currency": "EUR",
-        "vat_rate": str(VAT_PERCENT),
-        "image": {"price_per_gb_month": price(IMAGE_GB_PRICE)},
-        "floating_ip": {"price_monthly": price(FLOATING_IP_PRICES["ipv4"])},
-        "floating_ips": _ip_prices(FLOATING_IP_PRICES, hourly=False),
-        "primary_ips": _ip_prices(PRIMARY_IP_PRICES, hourly=True),
-        "traffic": {"price_per_tb": price("0")},
-        "server_backup": {"percentage": BACKUP_PERCENT},
-        "server_types": [
-            {"id": each.id, "name": each.name, "prices": server_type_prices(each)} for each in SERVER_TYPES
-        ],
-        "load_balancer_types": [],
-        "volume": {"price_per_gb_month": price(VOLUME_GB_PRICE)},
-    }
+    types = [{"id": each.id, "name": each.name, "prices": server_type_prices(each)} for each in SERVER_TYPES]
+    addresses = {kind: _ip_prices(kind) for kind in ("floating_ips", "primary_ips")}
+    return {**PRICES, **addresses, "server_types": types}

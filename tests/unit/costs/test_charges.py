@@ -98,7 +98,7 @@ def test_the_region_of_an_instance_is_that_of_its_zone() -> None:
     [
         ("Server", {**SERVER, "serverType": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}, "serverType is known only after"),
         ("Server", {**SERVER, "serverType": "[secret]"}, "serverType is secret"),
-        ("Server", {**SERVER, "serverType": "cx99"}, "hetzner's price list of 2026-11-01 has no server:cx99 in fsn1"),
+        ("Server", {**SERVER, "serverType": "cx99"}, "Hetzner's price list of 2026-11-01 has no server:cx99 in fsn1"),
         ("Server", {**SERVER, "location": "ash"}, "no server:ccx23 in ash"),
         ("Server", {"serverType": "ccx23"}, "location is not set"),
         ("Snapshot", {}, "hcloud:Snapshot is not in the tables"),
