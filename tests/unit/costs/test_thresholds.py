@@ -8,7 +8,6 @@ import pytest
 
 from costs.estimate import Assumptions, Report
 from costs.thresholds import Threshold, ThresholdError
-from tests.unit.costs import samples
 from tests.unit.costs.samples import change, report, stack
 
 VOLUME = "hcloud:index/volume:Volume"
