@@ -11,39 +11,27 @@ the other member powered off, which a forced takeover needs.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from failover.cloud import CloudError, Hetzner
 from failover.config import Address, Member, MoverConfig, mover_config, tls_context
+from failover.https import JsonHandler, RefusedError, TlsServer
 
 CONFIG = Path("/etc/m2/mover.json")
 READ_DEADLINE = 5.0
 MOVE_DEADLINE = 30.0
-LARGEST_BODY = 1024
 PAIR = "database"
 """The address whose two members may have each other powered off."""
 
 log = logging.getLogger("mover")
-
-
-class RefusedError(Exception):
-    """A request that is not answered as wished: an HTTP status and a sentence."""
-
-    def __init__(self, status: HTTPStatus, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 @dataclass
@@ -87,20 +75,16 @@ class Mover:
         return address, member
 
 
-class Handler(BaseHTTPRequestHandler):
-    """One connection of a host; stays open between requests."""
+class Handler(JsonHandler):
+    """One connection of a host."""
 
-    protocol_version = "HTTP/1.1"
-    timeout = 60
+    not_ours = (CloudError,)
     mover: Mover
 
-    def do_GET(self) -> None:
-        self._answer(self._holders)
+    def post(self) -> dict[str, str | None]:
+        return self._power_off() if self.path.startswith("/servers/") else self._claim()
 
-    def do_POST(self) -> None:
-        self._answer(self._power_off if self.path.startswith("/servers/") else self._claim)
-
-    def _holders(self) -> dict[str, str | None]:
+    def get(self) -> dict[str, str | None]:
         if self.path != "/addresses":
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
         return self.mover.holders()
@@ -109,78 +93,23 @@ class Handler(BaseHTTPRequestHandler):
         prefix, _, name = self.path.rpartition("/")
         if prefix != "/addresses":
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
-        return {"holder": self.mover.claim(name, self._host(), bool(self._body().get("only_if_free")))}
+        return {"holder": self.mover.claim(name, self.host(), bool(self.body().get("only_if_free")))}
 
     def _power_off(self) -> dict[str, str | None]:
         name, _, verb = self.path.removeprefix("/servers/").partition("/")
         if verb != "power_off":
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
-        self._body()
-        self.mover.power_off(name, self._host())
+        self.body()
+        self.mover.power_off(name, self.host())
         return {"power": "off"}
 
-    def _body(self) -> dict[str, Any]:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
-            self.close_connection = True
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "the request does not say how long it is")
-        if int(length) > LARGEST_BODY:
-            self.close_connection = True
-            self.rfile.read(min(int(length), 64 * LARGEST_BODY))
-            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the request is too long")
-        try:
-            body = json.loads(self.rfile.read(int(length)) or b"{}")
-        except (ValueError, RecursionError):
-            body = None
-        if not isinstance(body, dict):
-            raise RefusedError(HTTPStatus.BAD_REQUEST, "the request is no JSON object")
-        return body
 
-    def _host(self) -> str:
-        connection: Any = self.connection
-        subject = connection.getpeercert()["subject"]
-        return next(str(value) for part in subject for key, value in part if key == "commonName")
-
-    def _answer(self, work: Callable[[], dict[str, str | None]]) -> None:
-        try:
-            status, body = HTTPStatus.OK, work()
-        except RefusedError as refusal:
-            status, body = refusal.status, {"error": str(refusal)}
-        except CloudError as error:
-            status, body = HTTPStatus.BAD_GATEWAY, {"error": str(error)}
-        except Exception:
-            log.exception("a request of %s failed", self._host())
-            status, body = HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "the mover has failed; see its journal"}
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Moves are logged by the mover; polls are not worth a line."""
-
-
-class Server(ThreadingHTTPServer):
-    """TLS is spoken in the connection's own thread, so a silent peer cannot stop the others."""
-
-    daemon_threads = True
+class Server(TlsServer):
+    """The mover, where its configuration says."""
 
     def __init__(self, mover: Mover, context: ssl.SSLContext) -> None:
-        self._context = context
         handler = type("BoundHandler", (Handler,), {"mover": mover})
-        super().__init__((mover.config.listen, mover.config.port), handler)
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        request.settimeout(Handler.timeout)
-        try:
-            secured = self._context.wrap_socket(request, server_side=True)
-        except (OSError, ssl.SSLError) as error:
-            log.warning("refused a connection from %s: %s", client_address[0], error)
-            return
-        with secured:
-            super().finish_request(secured, client_address)
+        super().__init__((mover.config.listen, mover.config.port), context, handler)
 
 
 def main() -> int:

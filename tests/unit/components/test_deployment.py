@@ -363,7 +363,7 @@ def test_the_clouds_firewall_lets_in_the_public_openings_and_nothing_else(host: 
     public = [o for o in openings(chosen, chosen.host(host)) if o.scope == "public"]
     assert rules == {(o.protocol, o.ports, *sorted(o.sources)) for o in public}
     assert {r["direction"] for r in firewall.inputs["rules"]} == {"in"}
-    assert not {"3306", "2379-2380", "8443"} & {r.get("port") for r in firewall.inputs["rules"]}
+    assert not {"3306", "2379-2380", "8443", "8444"} & {r.get("port") for r in firewall.inputs["rules"]}
 
 
 def test_the_moving_public_address_is_given_to_nobody() -> None:

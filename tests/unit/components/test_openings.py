@@ -43,22 +43,23 @@ CORE: dict[Row, set[str]] = {
     ("private", "udp", "5060"): {BALANCER_1, BALANCER_2, SIP_PRIVATE},
     ("public", "udp", "16384-32768"): ANYONE,
 }
-# The GUI asks each database at its own address, never the one that moves.
-DATABASE: dict[Row, set[str]] = {("database", "tcp", "3306"): CORES}
+# The GUI asks each database at its own address, never the one that moves; the other member verifies a move there.
 MATRIX: dict[str, dict[Row, set[str]]] = {
     "balancer-1": {**EVERY_HOST, **BALANCER, ("private", "vrrp", None): {BALANCER_2}},
     "balancer-2": {**EVERY_HOST, **BALANCER, ("private", "vrrp", None): {BALANCER_1}},
     "database-1": {
         **EVERY_HOST,
-        **DATABASE,
+        ("database", "tcp", "3306"): CORES | {DATABASE_2},
         ("private", "tcp", "3306"): {DATABASE_2, GUI},
+        ("private", "tcp", "8444"): {DATABASE_2},
         ("private", "tcp", "8443"): {DATABASE_2, BALANCER_1, BALANCER_2},
         ("private", "tcp", "2379-2380"): {DATABASE_2, GUI},
     },
     "database-2": {
         **EVERY_HOST,
-        **DATABASE,
+        ("database", "tcp", "3306"): CORES | {DATABASE_1},
         ("private", "tcp", "3306"): {DATABASE_1, GUI},
+        ("private", "tcp", "8444"): {DATABASE_1},
         ("private", "tcp", "8443"): {DATABASE_1, BALANCER_1, BALANCER_2},
         ("private", "tcp", "2379-2380"): {DATABASE_1, GUI},
     },
@@ -99,7 +100,7 @@ def test_databases_etcd_and_movers_have_no_public_opening(values: dict[str, Any]
     chosen = plan(**values)
     for host in chosen.hosts:
         for opening in openings(chosen, host):
-            if opening.ports in ("3306", "2379-2380", "8443"):
+            if opening.ports in ("3306", "2379-2380", "8443", "8444"):
                 assert opening.scope == "private"
                 assert all(IPv4Network(s).subnet_of(IPv4Network(chosen.network)) for s in opening.sources)
 

@@ -12,7 +12,8 @@ import pytest
 
 from failover.cloud import CloudError
 from failover.config import MoverConfig
-from failover.mover import LARGEST_BODY, Mover
+from failover.https import LARGEST_BODY
+from failover.mover import Mover
 from tests.unit.failover.conftest import Connect
 from tests.unit.failover.fake_api import BACKUP, MAIN, NETWORK_DESTINATION, ROUTE, FakeApi
 from tests.unit.failover.movers import (
