@@ -129,6 +129,19 @@ class Etcd:
         mine = {"key": key, "target": "VALUE", "result": "EQUAL", "value": _encoded(owner)}
         self._txn([mine], [{"request_delete_range": {"key": key}}], [], timeout)
 
+    def members(self, timeout: float) -> list[dict[str, Any]]:
+        """All members, as etcd describes them; one that has never started has no `name`. Raises EtcdError."""
+        found: list[dict[str, Any]] = self._call("/v3/cluster/member/list", {}, time.monotonic() + timeout)["members"]
+        return found
+
+    def remove_member(self, ident: str, timeout: float) -> None:
+        """It takes part no more. Raises EtcdError."""
+        self._call("/v3/cluster/member/remove", {"ID": ident}, time.monotonic() + timeout)
+
+    def add_member(self, peer_url: str, timeout: float) -> None:
+        """A member that is going to start at this address. Raises EtcdError."""
+        self._call("/v3/cluster/member/add", {"peerURLs": [peer_url]}, time.monotonic() + timeout)
+
     def _get(self, name: str) -> dict[str, Any]:
         return {"request_range": {"key": _encoded(self.prefix + name)}}
 

@@ -14,7 +14,8 @@ import pwd
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,6 +28,14 @@ NO_STARTS = "#!/bin/sh\n# m2 apply: packages start nothing while they are instal
 BOOT_FINISHED = Path("/var/lib/cloud/instance/boot-finished")
 BOOT_TIMEOUT = 300.0
 ADDRESS_TIMEOUT = 120.0
+QUORUM = Path("/etc/m2/quorum.json")
+"""A host that has it counts in the quorum of a database pair, or is a member of the pair itself."""
+
+LOCK_WAIT = 1800
+UNLOCK_WAIT = 120
+"""Seconds: for other hosts to finish, and for the quorum to be as complete as before."""
+
+NO_QUORUM = 2
 UNIT_FOLDERS = ("/etc/systemd/system/*", "/usr/local/lib/systemd/system/*")
 
 
@@ -121,7 +130,8 @@ def apply(bundle: Bundle) -> list[str]:
     for path in gone:
         Path(path).unlink(missing_ok=True)
     changes += [f"changed {file.path}" for file in changed] + [f"removed {path}" for path in gone]
-    changes += settle_services(bundle, state)
+    with alone_in_the_pair(bundle, state):
+        changes += settle_services(bundle, state)
     save_state(State([file.path for file in bundle.files], [service.name for service in bundle.services]))
     return changes
 
@@ -174,6 +184,31 @@ def write(file: File) -> None:
         os.chown(fresh, *_ids(file.owner))
         fresh.chmod(file.mode)
     fresh.replace(path)
+
+
+@contextmanager
+def alone_in_the_pair(bundle: Bundle, state: State) -> Iterator[None]:
+    """Before anything restarts on a host of a database pair: the pair's lock, so that hosts restart one at a time.
+
+    A host that is new, and a quorum that does not answer, have nothing to guard. After a failure the lock stays until
+    it expires: a second host must not follow.
+    """
+    restarts = any(_matches(path, service.restart_on) for service in bundle.services for path in state.unheard)
+    locked = restarts and bool(state.services) and QUORUM.exists() and _quorum("lock", bundle.host, LOCK_WAIT)
+    yield
+    if locked:
+        _quorum("unlock", bundle.host, UNLOCK_WAIT)
+
+
+def _quorum(verb: str, owner: str, wait: int) -> bool:
+    """Ask the quorum (failover/quorum.py); False when it does not answer."""
+    words = ["python3", "-m", "failover.quorum", verb, owner, "--wait", str(wait)]
+    environment = {**os.environ, "PYTHONPATH": "/usr/local/lib/m2"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode in (0, NO_QUORUM):
+        return done.returncode == 0
+    reason = done.stdout.strip() or (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    raise ApplyError(f"the pair's maintenance lock: {reason}")
 
 
 def settle_services(bundle: Bundle, state: State) -> list[str]:

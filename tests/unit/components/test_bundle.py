@@ -196,7 +196,8 @@ CHANGES: Mapping[str, tuple[dict[str, object], dict[str, set[str]]]] = {
         {"carriers": [CARRIERS[0], {**CARRIERS[1], "gateway": "192.0.2.21"}]},
         on(CORES, "/etc/kamailio/routes/routes"),
     ),
-    "what is no host's business": ({"database_disk_gb": 300, "protected": False, "rebuild": {"gui": 2}}, {}),
+    "what is no host's business": ({"database_disk_gb": 300, "protected": False, "rebuild": {"core-1": 2}}, {}),
+    "a rebuild of a quorum member": ({"rebuild": {"gui": 2}}, {"gui": {"/etc/m2/quorum.json"}}),
     "the type and image of a server": ({"server_types": {"core": "ccx33"}, "images": {"core": "debian-12-new"}}, {}),
 }
 

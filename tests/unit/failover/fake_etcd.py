@@ -29,6 +29,9 @@ class Store:
     faults: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     lease_seconds: list[str] = field(default_factory=list)
+    members: list[dict[str, Any]] | None = None
+    """As etcd lists them; None: all three, who have started."""
+
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, member: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -44,16 +47,35 @@ class Store:
                     return {"ID": "77", "TTL": body["TTL"]}
                 case "/v3/maintenance/status":
                     return {"header": {"member_id": MEMBER_IDS[member]}, "leader": MEMBER_IDS[self.leader]}
-                case "/v3/cluster/member/list":
-                    members = [
-                        {"ID": number, "clientURLs": [f"https://{address}:{PORTS[0]}"]}
-                        for address, number in MEMBER_IDS.items()
-                    ]
-                    return {"members": members}
                 case "/v3/maintenance/transfer-leadership":
                     self.leader = next(a for a, number in MEMBER_IDS.items() if number == body["targetID"])
                     return {}
+        return self._membership(path, body)
+
+    def _membership(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        match path:
+            case "/v3/cluster/member/list":
+                return {"members": self._members()}
+            case "/v3/cluster/member/remove":
+                self.members = [member for member in self._members() if member["ID"] != body["ID"]]
+                return {}
+            case "/v3/cluster/member/add":
+                self.members = [*self._members(), {"ID": "9", "peerURLs": body["peerURLs"]}]
+                return {}
         raise AssertionError(path)
+
+    def _members(self) -> list[dict[str, Any]]:
+        if self.members is not None:
+            return self.members
+        return [
+            {
+                "ID": number,
+                "name": MEMBERS[address],
+                "peerURLs": [f"https://{address}:2380"],
+                "clientURLs": [f"https://{address}:{PORTS[0]}"],
+            }
+            for address, number in MEMBER_IDS.items()
+        ]
 
     def put(self, key: str, value: str) -> None:
         self.revision += 1

@@ -52,11 +52,18 @@ case " $* " in
 esac
 exit 0
 """
+QUORUM = """
+echo "quorum $3 $4" >> log
+[ ! -e quorum-gone ] || exit 2
+[ ! -e "quorum-refuses-$3" ] || { echo '{"ok": false, "why": "database-2 is being changed"}'; exit 1; }
+echo '{"ok": true}'
+"""
 PROGRAMS: Mapping[str, str] = {
     "systemctl": SYSTEMCTL,
     "apt-get": APT_GET,
     "dpkg-query": "cat packages",
     "ip": "cat addresses",
+    "python3": QUORUM,
     "systemd-detect-virt": "[ -e container ]",
 }
 
@@ -89,6 +96,7 @@ class FakeHost:
         monkeypatch.setattr(apply, "STATE", self.folder / "state" / "apply.json")
         monkeypatch.setattr(apply, "LOCK", self.folder / "lock")
         monkeypatch.setattr(apply, "POLICY", self.folder / "policy-rc.d")
+        monkeypatch.setattr(apply, "QUORUM", self.path("/etc/m2/quorum.json"))
         monkeypatch.setattr(apply, "BOOT_FINISHED", self.folder / "boot-finished")
         monkeypatch.setattr(apply, "UNIT_FOLDERS", (f"{self.folder}/root/etc/systemd/system/*",))
 

@@ -521,3 +521,67 @@ def test_services_of_fresh_packages_are_started_by_apply_in_its_order(host: Fake
     host.apply()
     calls = [call.split(" [")[0] for call in host.called()]
     assert calls.index("systemctl restart web") > next(n for n, c in enumerate(calls) if " install " in c)
+
+
+@pytest.fixture
+def counting(host: FakeHost) -> FakeHost:
+    """A host of a database pair's quorum, after its first run."""
+    host.file("/etc/m2/quorum.json", "{}")
+    assert host.apply() == 0
+    assert host.called("quorum") == [], "a new host has nothing to guard"
+    return host
+
+
+def test_a_host_of_the_quorum_restarts_only_under_the_pairs_lock(counting: FakeHost) -> None:
+    counting.file("/etc/sip.conf", "port 5070\n")
+    assert counting.apply() == 0
+    calls = counting.called()
+    locked, restarted = calls.index("quorum lock core-1"), calls.index("systemctl restart sip")
+    assert locked < restarted < calls.index("quorum unlock core-1")
+
+
+def test_without_a_restart_nobody_is_asked_for_the_lock(counting: FakeHost) -> None:
+    counting.file("/etc/web/sites.list", "b\n")
+    assert counting.apply() == 0
+    assert counting.called("quorum") == []
+
+
+def test_a_host_that_counts_in_no_quorum_has_no_lock(settled: FakeHost) -> None:
+    settled.file("/etc/sip.conf", "port 5070\n")
+    assert settled.apply() == 0
+    assert settled.called("quorum") == []
+
+
+def test_while_another_host_of_the_pair_is_changed_nothing_restarts_here(counting: FakeHost, capsys: Output) -> None:
+    counting.flag("quorum-refuses-lock")
+    counting.file("/etc/sip.conf", "port 5070\n")
+    assert counting.apply() == 1
+    assert "database-2 is being changed" in complained(capsys)
+    assert counting.called("systemctl restart") == []
+    counting.flag("quorum-refuses-lock", on=False)
+    assert counting.apply() == 0
+    assert counting.called("systemctl restart") == ["systemctl restart sip"]
+
+
+def test_a_quorum_that_is_gone_does_not_stop_its_own_repair(counting: FakeHost) -> None:
+    counting.flag("quorum-gone")
+    counting.file("/etc/sip.conf", "port 5070\n")
+    assert counting.apply() == 0
+    assert counting.called("systemctl restart") == ["systemctl restart sip"]
+    assert "quorum unlock core-1" not in counting.called()
+
+
+def test_a_quorum_that_is_not_as_complete_as_before_is_told_and_the_next_run_finds_nothing_to_do(
+    counting: FakeHost, capsys: Output
+) -> None:
+    counting.flag("quorum-refuses-unlock")
+    counting.file("/etc/sip.conf", "port 5070\n")
+    assert counting.apply() == 1
+    assert "lock" in complained(capsys)
+
+
+def test_a_failed_restart_keeps_the_lock_until_it_expires(counting: FakeHost) -> None:
+    counting.flag("broken/sip")
+    counting.file("/etc/sip.conf", "port 5070\n")
+    assert counting.apply() == 1
+    assert counting.called("quorum") == ["quorum lock core-1"]
