@@ -31,6 +31,9 @@ from stacks import addressing, sizing
 from stacks.sizing import Codec
 
 NAMESPACE = "m2"
+NAMESPACES = (NAMESPACE, "hcloud", "aws", "command", "pulumi")
+"""The project's, its providers', and the engine's own."""
+
 KEY_OF_A_MAP = "[key]"
 """How pydantic marks, in a location, that a key and not its value is wrong."""
 
@@ -243,6 +246,7 @@ def parse(config: Mapping[str, str], secret_keys: frozenset[str] = frozenset()) 
     hidden = {key.removeprefix(f"{NAMESPACE}:") for key in secret_keys} | {"root_secret"}
     values: dict[str, Any] = {}
     errors = [_unknown(key, Settings) for key in given if key not in Settings.model_fields]
+    errors += [_of_nobody(key) for key in config if key.partition(":")[0] not in NAMESPACES]
     for name, field in Settings.model_fields.items():
         errors += _read(name, field, given, values, hidden)
     errors += _broken_rules(values, hidden)
@@ -282,14 +286,14 @@ def _explain(name: str, field: FieldInfo, detail: ErrorDetails, hidden: bool) ->
     group: type[BaseModel] | None = None
     extra = detail["type"] == "extra_forbidden"
     for step in detail["loc"][:-1] if extra else detail["loc"]:
-        group = _group_of(inner)
+        group = group_of(inner)
         if isinstance(step, int):
             path += f"[{step}]"
         elif group is not None and step in group.model_fields:
             path, inner = f"{path}.{step}", group.model_fields[step]
         elif step != KEY_OF_A_MAP:
             path += f".{step}"
-    group = _group_of(inner)
+    group = group_of(inner)
     if extra and group is not None:
         return _unknown(str(detail["loc"][-1]), group, f"{path}.")
     if detail["loc"][-1:] == (KEY_OF_A_MAP,):
@@ -306,7 +310,7 @@ def _keys_of(field: FieldInfo) -> tuple[str, ...]:
     return get_args(keys)
 
 
-def _group_of(field: FieldInfo) -> type[BaseModel] | None:
+def group_of(field: FieldInfo) -> type[BaseModel] | None:
     """The group inside a field's type: of `list[Carrier]` it is Carrier."""
     pending = [field.annotation]
     while pending:
@@ -327,6 +331,13 @@ def _unknown(key: str, group: type[BaseModel], prefix: str = "") -> str:
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {prefix}{near[0]}?" if near else f"allowed: {', '.join(known)}"
     return f"{prefix}{key}: there is no such setting; {hint}"
+
+
+def _of_nobody(key: str) -> str:
+    """For a key in a namespace that nothing here reads: the nearest one that something does."""
+    near = difflib.get_close_matches(key, [f"{NAMESPACE}:{name}" for name in Settings.model_fields], n=1)
+    hint = f"did you mean {near[0]}?" if near else f"allowed: keys that begin with {', '.join(NAMESPACES)}"
+    return f"{key}: there is no such setting; {hint}"
 
 
 def _broken_rules(values: Mapping[str, Any], hidden: set[str]) -> Iterator[str]:

@@ -159,7 +159,11 @@ def opened_by(role: str, chosen: SitePlan, host: HostPlan) -> set[Row]:
         "balancer": {*carriers, ("sip-private", "udp", "5060"), ("private", "vrrp", None)},
         "core": {media, ("private", "udp", "5060")} if balanced else {media, *carriers},
         "gui": {(gui, "tcp", "443"), (gui, "tcp", "80")},
-        "database": {*([(database, "tcp", "3306")] * ("core" in others)), *([("private", "tcp", "3306")] * readers)},
+        "database": {
+            *([(database, "tcp", "3306")] * ("core" in others)),
+            *([("private", "tcp", "3306")] * readers),
+            *([("private", "tcp", "8444")] * bool(chosen.peer(host))),
+        },
         "mover": {("private", "tcp", "8443")},
         "quorum": {("private", "tcp", "2379-2380")},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -356,3 +357,16 @@ def test_every_setting_says_what_it_is_for_and_what_is_allowed() -> None:
         assert field.description, name
         assert isinstance(field.json_schema_extra, dict), name
         assert field.json_schema_extra["allowed"], name
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("mm:cores", "did you mean m2:cores?"),
+        ("m2.region", "did you mean m2:region?"),
+        ("x:y", "allowed: keys that begin"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_named_with_the_nearest_one(key: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{re.escape(key)}: there is no such setting; {re.escape(said)}"):
+        parse({**config(REQUIRED), key: "3"})
