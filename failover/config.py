@@ -79,7 +79,11 @@ class AgentConfig:
 
 def mover_config(path: Path) -> MoverConfig:
     """Read /etc/m2/mover.json."""
-    raw = _read(path)
+    return mover_from(_read(path))
+
+
+def mover_from(raw: Mapping[str, Any]) -> MoverConfig:
+    """What stands in /etc/m2/mover.json."""
     return MoverConfig(
         listen=raw["listen"],
         port=raw["port"],
