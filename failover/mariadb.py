@@ -20,6 +20,9 @@ DEFAULTS = Path("/etc/m2/mariadb.cnf")
 ARGUMENTS = Path("/run/m2/mariadbd.env")
 SOCKET = "/run/mysqld/mysqld.sock"
 PREPARATIONS = (Path("/usr/local/lib/m2/schema.sql"), Path("/etc/m2/database-users.sql"))
+SEEDED = "seeded_from"
+"""The file in a data folder that says at which GTID position a copy of the other's data was made (reseed.py)."""
+
 DEADLINE = 3.0
 """Seconds for one look or order; a TCP or socket check alone passes against a stopped server (failover.md, fact 6)."""
 
@@ -289,11 +292,15 @@ class MariaDb:
         """Replicate from the other member, acknowledging what is received.
 
         What was received before and is not applied is fetched again (fact 11), so it must not be the only copy.
-        `demote`: this one has written since it last followed, and its own transactions count as applied.
+        A copy of the other's data begins where it was made. `demote`: this one has written since it last followed,
+        and its own transactions count as applied.
         """
+        seeded = self.data_folder / SEEDED
         with self._session(DEADLINE) as session:
             session.rows("SET GLOBAL rpl_semi_sync_master_enabled = 0")
             session.rows("STOP SLAVE")
+            if seeded.exists():
+                session.rows("SET GLOBAL gtid_slave_pos = %s", seeded.read_text())
             session.rows("SET GLOBAL rpl_semi_sync_slave_enabled = 1")
             session.rows(
                 "CHANGE MASTER TO MASTER_HOST = %s, MASTER_USER = 'replication', MASTER_PASSWORD = %s, MASTER_SSL = 1, "
@@ -305,6 +312,7 @@ class MariaDb:
                 int(demote),
             )
             session.rows("START SLAVE")
+        seeded.unlink(missing_ok=True)
 
     def stop_io(self) -> None:
         """Receive and acknowledge nothing more; what was received goes on being applied.

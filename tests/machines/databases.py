@@ -50,6 +50,11 @@ class Server:
         words = ("--defaults-file=/etc/m2/mariadb.cnf", f"--init-rpl-role={role}", "--innodb-buffer-pool-size=32M")
         self.process = self.host.start("/usr/sbin/mariadbd", *words, *more, log="mariadbd.log")
 
+    def let_replicate(self) -> None:
+        """The user that the other members replicate with."""
+        user = "replication@'10.77.0.0/255.255.255.0'"
+        self.sql(f"GRANT REPLICATION SLAVE ON *.* TO {user} IDENTIFIED BY '{PASSWORD}' REQUIRE SSL")
+
     def kill(self) -> None:
         self.host.signal(self.process, signal.SIGKILL)
 
