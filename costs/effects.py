@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from costs.model import REBUILD_LABEL, Change, StackPlan, host_kind
 
@@ -13,12 +15,35 @@ SINCE = "2026-06-15"
 """The day of Hetzner's last change of prices; servers from before keep theirs until they are rescaled or replaced."""
 
 
+@dataclass(frozen=True)
+class Around:
+    """What stands around a resource, looked up and not looked for: stacks have thousands."""
+
+    plan: StackPlan
+    by_host: Mapping[str, list[Change]]
+    servers: Counter[str]
+    """How many of each kind there are afterwards."""
+
+    @classmethod
+    def of(cls, plan: StackPlan) -> Around:
+        by_host: dict[str, list[Change]] = {}
+        for change in plan.changes:
+            by_host.setdefault(change.host, []).append(change)
+        kept = (change for change in plan.changes if change.is_server and change.after)
+        return cls(plan, by_host, Counter(host_kind(change.host) for change in kept))
+
+    def of_host(self, change: Change, kinds: Sequence[str]) -> list[Change]:
+        """What else belongs to its host; nothing for what belongs to none."""
+        return [each for each in self.by_host[change.host] if change.host and each.kind in kinds]
+
+
 def warnings(plan: StackPlan) -> list[str]:
     """A sentence for each thing that a reviewer must know, the gravest first."""
+    around = Around.of(plan)
     return [
-        *_replaced(plan),
+        *_replaced(around),
         *_removed(plan),
-        *_resized(plan),
+        *_resized(around),
         *_addresses(plan),
         *_disks(plan),
         *_price_locked(plan),
@@ -38,12 +63,13 @@ def why_replaced(change: Change, plan: StackPlan) -> str:
     return "the preview does not say why: its replacement trigger changed, or something that it depends on is replaced"
 
 
-def _replaced(plan: StackPlan) -> Iterator[str]:
+def _replaced(around: Around) -> Iterator[str]:
+    plan = around.plan
     for change in _servers(plan, "+-"):
         yield (
-            f"Server {change.name} is replaced ({why_replaced(change, plan)}): {_address_after(change, plan)}. "
+            f"Server {change.name} is replaced ({why_replaced(change, plan)}): {_address_after(change, around)}. "
             f"{_licence(change, plan)} It is down until the new one is up and has its roles"
-            f"{_meanwhile(change, plan)}; its own disk is lost{_volume(change, plan)}."
+            f"{_meanwhile(change, around)}; its own disk is lost{_volume(change, around)}."
         )
 
 
@@ -52,13 +78,13 @@ def _removed(plan: StackPlan) -> Iterator[str]:
         yield f"Server {change.name} is deleted, with its own disk. {_licence(change, plan, gone=True)}"
 
 
-def _resized(plan: StackPlan) -> Iterator[str]:
-    for change in _servers(plan, "~"):
+def _resized(around: Around) -> Iterator[str]:
+    for change in _servers(around.plan, "~"):
         old, new = _size(change.before), _size(change.after)
         if old != new:
             yield (
                 f"Server {change.name} goes from {old} to {new}: it is powered off for minutes and keeps its addresses "
-                f"and disk{_meanwhile(change, plan)}."
+                f"and disk{_meanwhile(change, around)}."
             )
 
 
@@ -102,14 +128,14 @@ def _servers(plan: StackPlan, sign: str) -> list[Change]:
     return [change for change in plan.changes if change.is_server and change.sign == sign]
 
 
-def _address_after(change: Change, plan: StackPlan) -> str:
+def _address_after(change: Change, around: Around) -> str:
     """An address of its own stays with a server that is rebuilt; one that was made with it goes with it."""
-    own = [each for each in plan.changes if each.kind in ADDRESSES and each.host and each.host == change.host]
+    own = around.of_host(change, ADDRESSES)
     if any(each.sign in ("=", "~") for each in own):
         return "it keeps its public address"
     if own:
         return "its public address is replaced too, so carriers must be told the new one"
-    if change.host and not plan.complete:
+    if change.host and not around.plan.complete:
         return "it keeps its public address if that is a resource of its own (not shown without --show-sames)"
     return "its public address was made with it and is lost, so carriers must be told the new one"
 
@@ -128,18 +154,17 @@ def _licence(change: Change, plan: StackPlan, gone: bool = False) -> str:
     return f"The licence of {what} is bound to the old server: order a new one before the merge."
 
 
-def _volume(change: Change, plan: StackPlan) -> str:
-    kept = [each for each in plan.changes if each.kind in DISKS and each.host and each.host == change.host]
+def _volume(change: Change, around: Around) -> str:
+    kept = around.of_host(change, DISKS)
     return ", its data volume stays" if any(each.sign in ("=", "~") for each in kept) else ""
 
 
-def _meanwhile(change: Change, plan: StackPlan) -> str:
+def _meanwhile(change: Change, around: Around) -> str:
     """What the others of its kind do while a host is away."""
     kind = host_kind(change.host)
-    others = [each for each in plan.changes if each.is_server and each.after and host_kind(each.host) == kind]
-    if not kind or not plan.complete:
+    if not kind or not around.plan.complete:
         return ""
-    if len(others) < 2:
+    if around.servers[kind] < 2:
         return f" (there is no other {kind}: nothing takes its place)"
     return {
         "core": " (calls on it end, new ones go to the other cores)",

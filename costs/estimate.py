@@ -145,7 +145,7 @@ class Estimator:
 
     def _media(self, plan: StackPlan, workload: Workload | None, side: str) -> Charge | str | None:
         """The charge, why there is none, or None where no calls are known."""
-        if workload is None or not workload.cc:
+        if workload is None:
             return None
         if not plan.complete:
             return "which servers relay it is unknown: the preview was made without --show-sames"

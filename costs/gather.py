@@ -76,15 +76,16 @@ def _unless_gone(plan: StackPlan, workload: Workload) -> Workload | None:
 
 
 def _old(plan: StackPlan, new: Workload, before: Files | None) -> Workload | None:
-    """From the file before; without one what exists carries the same traffic as afterwards."""
+    """From the file before; without one what exists has the same traffic, and what it can carry is unknown."""
     if not any(change.before is not None for change in plan.changes) and plan.complete:
         return None
-    if before and plan.stack in before:
-        try:
-            return settings.from_stack_file(plan.stack, before[plan.stack]).workload
-        except SettingsError:
-            return new
-    return new
+    unknown = replace(new, most_cc=0, most_cps=0)
+    if not before or plan.stack not in before:
+        return unknown
+    try:
+        return settings.from_stack_file(plan.stack, before[plan.stack]).workload
+    except SettingsError:
+        return unknown
 
 
 def _stack_of(file_name: str) -> str:

@@ -54,15 +54,16 @@ class Change:
 class Workload:
     """What a stack's settings say of it.
 
-    `cc` are calls at a time, `cps` calls started a second, 0 where no settings say. `media_hosts` relay the media,
-    `licensed` are hosts with the roles that run the vendor's software there, `rebuild` the counts that replace
-    servers.
+    `cc` are the calls at a time that it is for; `most_cc` and `most_cps` are the calls at a time and the calls started
+    a second that it can carry, 0 where that is unknown. `media_hosts` relay the media, `licensed` are hosts with the
+    roles that run the vendor's software there, `rebuild` the counts that replace servers.
     """
 
     cloud: str
     region: str
     cc: int
-    cps: int
+    most_cc: int
+    most_cps: int
     codec: str
     media_hosts: tuple[str, ...]
     licensed: Mapping[str, tuple[str, ...]]

@@ -214,11 +214,11 @@ def _row(stack: StackEstimate) -> Row:
 
 
 def _capacity(workload: Workload | None) -> str:
-    return f"{workload.cc:,} cc, {workload.cps:,} CPS" if workload and workload.cc else ""
+    return f"{workload.most_cc:,} cc, {workload.most_cps:,} CPS" if workload and workload.most_cc else ""
 
 
 def _per_1000_cc(total: Money, workload: Workload | None) -> str:
-    return str(total.times(Decimal(1000) / workload.cc)) if workload and workload.cc else ""
+    return str(total.times(Decimal(1000) / workload.most_cc)) if workload and workload.most_cc else ""
 
 
 def _arrow(before: str, after: str) -> str:

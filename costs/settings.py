@@ -6,6 +6,7 @@ It needs no secret, no state and no provider: what is encrypted in a stack file 
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import yaml
 
 from components.clouds.hetzner import NETWORK_ZONES
+from components.clouds.hetzner_types import server_types
 from components.plan import HostPlan, SitePlan, VipPlan
 from costs.model import HOST_LABEL, REBUILD_LABEL, Change, Sign, StackPlan, Workload
 from costs.preview import in_order
+from stacks import sizing
 from stacks.settings import NAMESPACE, Settings, parse
 from stacks.topologies import TOPOLOGIES
 
@@ -23,6 +26,8 @@ STAND_IN = "0" * 64
 """For secrets: long enough for every rule about them."""
 
 MASKED = "[secret]"
+MOST_CALLS = 1_000_000
+"""Twice what the settings allow."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +83,36 @@ def _without_secrets(value: Any) -> Any:
 
 def _workload(plan: SitePlan, settings: Settings) -> Workload:
     vendor = set(settings.vendor)
+    most = capacity(settings)
     licensed = {host.name: tuple(role for role in host.roles if role in vendor) for host in plan.hosts}
     return Workload(
         cloud=_cloud(plan),
         region=plan.region,
-        cc=getattr(settings, "concurrent_calls", 0),
-        cps=getattr(settings, "cps", 0),
-        codec=getattr(settings, "codec", "g711"),
+        cc=settings.concurrent_calls,
+        most_cc=most.calls,
+        most_cps=most.cps,
+        codec=settings.codec,
         media_hosts=tuple(host.name for host in plan.with_role("core")),
         licensed={name: roles for name, roles in licensed.items() if roles},
         rebuild=dict(settings.rebuild),
     )
+
+
+def capacity(settings: Settings) -> sizing.Demand:
+    """The most traffic, in the proportions that the settings ask for, with which sizing finds nothing wrong."""
+    asked, sold, size = settings.demand, server_types(settings.region), settings.size
+    fixed = sizing.Wish(size.cores, size.server_types, settings.rtp_ports, size.disk_gb, settings.records_days)
+
+    def scaled(calls: int) -> sizing.Demand:
+        return sizing.Demand(calls, max(1, calls * asked.cps // asked.calls), asked.codec)
+
+    def is_too_much(calls: int) -> bool:
+        demand = scaled(calls)
+        over = sizing.over(settings.topology, demand)
+        return bool(over) or any(sizing.problems(settings.topology, demand, sold, fixed))
+
+    beyond = bisect_left(range(MOST_CALLS), True, lo=asked.calls, key=is_too_much)
+    return scaled(max(asked.calls, beyond - 1))
 
 
 def _cloud(plan: SitePlan) -> str:
@@ -121,7 +145,7 @@ def _hetzner_host(plan: SitePlan, host: HostPlan, labels: Mapping[str, str]) -> 
 
 def _hetzner_vip(plan: SitePlan, vip: VipPlan) -> Iterator[tuple[str, str, Any]]:
     """A private address that moves is a route, and one that the project has already is not the stack's."""
-    if vip.scope == "public" and vip.ip is None:
+    if vip.scope == "public" and not vip.exists:
         yield f"{vip.name}-ip", "hcloud:index/floatingIp:FloatingIp", {"type": "ipv4", "homeLocation": plan.region}
 
 
@@ -134,7 +158,7 @@ def _aws_host(plan: SitePlan, host: HostPlan, labels: Mapping[str, str]) -> Iter
 
 
 def _aws_vip(plan: SitePlan, vip: VipPlan) -> Iterator[tuple[str, str, Any]]:
-    if vip.scope == "public" and vip.ip is None:
+    if vip.scope == "public" and not vip.exists:
         yield f"{vip.name}-ip", "aws:ec2/eip:Eip", {"region": plan.region}
 
 

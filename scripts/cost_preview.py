@@ -106,9 +106,12 @@ def _number(option: str, text: str, most: int) -> Decimal:
 
 
 def _write(found: Report, form: Form, output: Path | None, picture: Path | None) -> None:
-    if form is Form.TABLE:
-        with output.open("w") if output else sys.stdout as stream:
+    if form is Form.TABLE and output:
+        with output.open("w") as stream:
             _show(found, Console(file=stream, highlight=False))
+        return
+    if form is Form.TABLE:
+        _show(found, Console(highlight=False))
         return
     drawing = f"```mermaid\n{picture.read_text()}\n```" if picture else ""
     text = json.dumps(as_json.document(found), indent=2) if form is Form.JSON else comment.markdown(found, drawing)
@@ -120,7 +123,7 @@ def _write(found: Report, form: Form, output: Path | None, picture: Path | None)
 
 def _show(found: Report, console: Console) -> None:
     console.print(escape(report.headline(found)), style="bold", soft_wrap=True)
-    table = Table("stack", "now, a month", "after", "change", "capacity", "per 1000 cc")
+    table = Table("stack", "a month now", "a month after", "change", "capacity", "per 1000 cc")
     for row in report.rows(found):
         cells = (row.stack, row.before, row.after, row.change, row.capacity, row.per_1000_cc)
         table.add_row(*map(escape, cells))

@@ -27,13 +27,18 @@ VENDOR = {"core": {"script": "scripts/setup", "sha256": "0" * 64, "licence": "ke
 
 def with_calls(plan: StackPlan, before: int, after: int) -> StackPlan:
     """The same with settings that say how many calls."""
-    old = replace(plan.old, cc=before, cps=before // 10) if plan.old else None
-    new = replace(plan.new, cc=after, cps=after // 10) if plan.new else None
+    old = replace(plan.old, cc=before, most_cc=before, most_cps=before // 10) if plan.old else None
+    new = replace(plan.new, cc=after, most_cc=after, most_cps=after // 10) if plan.new else None
     return replace(plan, old=old, new=new)
 
 
+SERVERS = {"balancer": "ccx13", "core": "ccx23", "database": "ccx23", "gui": "cx23"}
+FIXED = {"region": "nbg1", "cores": 2, "server_types": SERVERS, "database_disk_gb": 100}
+"""So that another sizing or another default changes nothing here."""
+
+
 def site(**changes: object) -> settings.Site:
-    return settings.from_config("full-nbg1", example.config({**example.USUAL, "region": "nbg1", **changes}))
+    return settings.from_config("full-nbg1", example.config({**example.USUAL, **FIXED, **changes}))
 
 
 def in_frankfurt() -> StackPlan:
@@ -63,16 +68,16 @@ SITUATIONS: dict[str, Callable[[], Report]] = {
     "a-new-stack": lambda: report(with_calls(with_settings("full-new"), 0, 3000)),
     "two-cores-more": lambda: report(with_calls(with_settings("full-cores"), 2000, 5000)),
     "another-server-type": lambda: report(with_calls(with_settings("full-type"), 2000, 2000)),
-    "a-server-replaced": lambda: report(with_settings("full-rebuild")),
+    "a-server-replaced": lambda: report(with_calls(with_settings("full-rebuild"), 2000, 2000)),
     "a-server-replaced-without-preview": lambda: report(
-        settings.compare(site(vendor=VENDOR), site(vendor=VENDOR, rebuild={"core-2": 1}))
+        with_calls(settings.compare(site(vendor=VENDOR), site(vendor=VENDOR, rebuild={"core-2": 1})), 2000, 2000)
     ),
-    "nothing-changed": lambda: report(with_settings("full-nochange-sames")),
+    "nothing-changed": lambda: report(with_calls(with_settings("full-nochange-sames"), 2000, 2000)),
     "labels-only": lambda: report(with_settings("spike-label-change")),
     "an-unpriced-resource": lambda: report(unpriced()),
     "two-clouds": lambda: report(with_calls(with_settings("full-cores"), 2000, 5000), in_frankfurt()),
     "a-stack-that-goes": lambda: report(samples.plan("destroy-preview")),
-    "a-larger-disk": lambda: report(with_settings("full-disk")),
+    "a-larger-disk": lambda: report(with_calls(with_settings("full-disk"), 2000, 2000)),
 }
 
 

@@ -15,11 +15,17 @@ import pytest
 from costs import aws, hetzner, sources
 from costs.prices import PriceList
 from costs.sources import Document, PricesError
+from tests.unit.costs import local_api
 from tests.unit.costs.samples import TODAY
 from tests.unit.localcloud.hetzner.running_api import TOKEN, Api
 
-pytest_plugins = ["tests.unit.localcloud.hetzner.conftest"]
 YESTERDAY = TODAY - timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with local_api.running(tmp_path_factory.mktemp("cloud")) as running:
+        yield running
 
 
 def snapshot(name: str) -> Document:
