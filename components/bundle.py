@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import jinja2
 import yaml
 
+from components.dispatch import slots
 from components.openings import Opening, OpeningError, RoleOpening, resolve
 from components.plan import HostPlan, Platform, SitePlan
 
@@ -147,6 +148,7 @@ class Renderer:
             "public": self.public,
             "platform": self.platform,
             "netmask": lambda network: str(IPv4Network(network).netmask),
+            "slots": slots,
             "address_of": lambda at: self._address_of(host, at),
         }
 

@@ -124,9 +124,19 @@ def _groups(plan: SitePlan, host: HostPlan) -> dict[str, tuple[str, ...]]:
         "site": (plan.network,),
         "anyone": (ANYONE,),
         "admins": tuple(settings["admins"]["ssh_from"]),
-        "carriers": tuple(dict.fromkeys(a for c in settings["carriers"] for a in c["addresses"])),
+        "carriers": _carriers(plan, by_certificate=False),
+        "tls_carriers": _carriers(plan, by_certificate=True),
         "gui_users": tuple(settings["gui_from"]),
     }
+
+
+def _carriers(plan: SitePlan, by_certificate: bool) -> tuple[str, ...]:
+    """Their networks; everyone where a balancer can tell only from the certificate or the database who they are."""
+    settings = plan.settings
+    named = by_certificate and any(carrier["certificate"] for carrier in settings["carriers"])
+    if named or settings["carriers_in_database"]:
+        return (ANYONE,)
+    return tuple(dict.fromkeys(a for c in settings["carriers"] for a in c["addresses"]))
 
 
 def _with_role(plan: SitePlan, peers: list[HostPlan], role: Role) -> tuple[str, ...]:

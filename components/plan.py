@@ -45,7 +45,7 @@ class HostPlan:
     `kind` is what its name begins with. `number` is unique in the site and becomes the server id in call records.
     Hosts of the same `placement` never share a physical machine. `data_disk_gb` is 0 for a host without a data
     volume. `rebuild` is the count that replaces the server when it changes. `other_types` are for when a location
-    has not got the first.
+    has not got the first. `size` is its weight beside other hosts of its role.
     """
 
     name: str
@@ -59,6 +59,7 @@ class HostPlan:
     data_disk_gb: int = 0
     rebuild: int = 0
     other_types: tuple[str, ...] = ()
+    size: int = 1
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,11 @@ Gateway = Annotated[str, AfterValidator(_gateway)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[0-9]{0,15}$")]
 TypeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9.-]+$")]
 TypeNames = Annotated[tuple[TypeName, ...], BeforeValidator(_in_order)]
+CertificateName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$", max_length=64)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+PEM_CERTIFICATE = r"^-----BEGIN CERTIFICATE-----\n"
+PEM_KEY = r"^-----BEGIN [A-Z ]*PRIVATE KEY-----\n"
 
 NETWORKS = "a list of IPv4 networks in CIDR notation, such as [203.0.113.7/32]"
 SSH_KEYS = "a list of public keys in OpenSSH format, such as ['ssh-ed25519 AAAA... me']"
@@ -119,9 +123,22 @@ class Carrier(Group):
     """One carrier: where its calls come from and which numbers go to it."""
 
     name: Name = setting("Its name in call records", "lower-case letters, digits and -, at most 31 characters")
-    addresses: list[IPv4Network] = setting("Where its calls come from", NETWORKS, min_length=1)
+    addresses: list[IPv4Network] = setting("Where its calls come from", NETWORKS, [])
+    certificate: CertificateName | None = setting(
+        "The name (CN) in the TLS certificate that its calls come with", "a domain name, such as sip.example.net", None
+    )
+    cps: int = setting("Calls a second that it may begin", "1 or more; 0 for no limit", 0, ge=0)
     gateway: Gateway | None = setting("Where calls to it go", "an IPv4 address, or address:port", None)
+    transport: Literal["udp", "tcp", "tls"] = setting("How calls to it are sent", "udp, tcp, tls", "udp")
     prefixes: list[Prefix] = setting("Numbers that go to it, longest match", "a list of digits; '' for all others", [])
+
+
+class SipTls(Group):
+    """What the balancers show to carriers over TLS, and whose certificates of carriers they believe; all PEM."""
+
+    certificate: str = setting("The certificate, and those between it and its root", "PEM", pattern=PEM_CERTIFICATE)
+    key: str = setting("Its private key; make it `secure:`", "PEM", pattern=PEM_KEY)
+    authorities: str = setting("Who signs the carriers' certificates", "PEM", pattern=PEM_CERTIFICATE)
 
 
 TYPES = "a server type of the provider, or a list of them: the first that its location has got is taken"
@@ -158,6 +175,13 @@ class VendorSoftware(Group):
     licence: str = setting("What the script finds in the file $M2_LICENCE_FILE; make it `secure:`", "a text", "")
 
 
+class CoreLimits(Group):
+    """What one core takes on; a call beyond goes to another core, and is refused where all are full."""
+
+    calls: int = setting("Concurrent calls", "1 or more", ge=1)
+    cps: int = setting("Calls started a second", "1 or more", ge=1)
+
+
 class Bastion(Group):
     """A host through which `up` reaches the servers."""
 
@@ -180,6 +204,11 @@ class Settings(Group):
     secrets_epoch: int = setting("Raise it to change every key and password", "1 or more", 1, ge=1)
     admins: Admins = setting("Who may log in, and from where", "ssh_from and ssh_keys")
     carriers: list[Carrier] = setting("Who may send and take calls", "a list of name, addresses, gateway, prefixes", [])
+    carriers_in_database: bool = setting(
+        "More carriers, from the table m2.carriers; opens the SIP ports to everyone, and the balancers choose",
+        "true, false",
+        False,
+    )
     gui_from: list[IPv4Network] | None = setting(
         "From where the GUI is open", f"{NETWORKS}; default: ssh_from", None, min_length=1
     )
@@ -219,10 +248,20 @@ class Settings(Group):
         ge=10,
         le=10240,
     )
+    core_limits: CoreLimits | None = setting(
+        "What one core takes on; default: from its server type and media ports", "calls and cps", None
+    )
+    drain_minutes: int = setting(
+        "How long calls may go on at a core that is about to be removed or rebuilt", "0 to 1440", 30, ge=0, le=1440
+    )
     sip_port: int = setting("SIP port, UDP and TCP", "1024 to 65535", 5060, ge=1024, le=65535)
+    sip_tls_port: int = setting("SIP port, TLS", "1024 to 65535", 5061, ge=1024, le=65535)
+    sip_tls: SipTls | None = setting(
+        "The balancers' certificate; without it one of the stack's own authority", "certificate, key, authorities", None
+    )
     rtp_ports: PortRange = setting("Media ports of each core", "first-last, 1024 to 65535", "16384-32768")
     max_call_hours: int = setting("A call is ended after this many hours", "1 to 24", 4, ge=1, le=24)
-    probe_interval: int = setting("Seconds between health checks of cores", "1 to 30", 2, ge=1, le=30)
+    probe_interval: int = setting("Seconds between health checks of cores", "1 to 30", 1, ge=1, le=30)
     protected: bool = setting("Refuse to delete what matters", "true, false", True)
     rebuild: dict[str, int] = setting("Raise a host's count to replace its server", "host: count", {})
     vendor: dict[Role, VendorSoftware] = setting("The vendor's software, by role", "script, sha256, licence", {})
@@ -417,10 +456,13 @@ def _rebuilds_hosts(gui_on: str, witness: str, rebuild: Mapping[str, int], *of_s
             yield f"rebuild.{name}: {count}; allowed: 0 or more"
 
 
-def _sip_port_is_free(sip_port: int) -> Iterator[str]:
-    if sip_port in RESERVED_PORTS:
-        reserved = ", ".join(map(str, RESERVED_PORTS))
-        yield f"sip_port: {sip_port} belongs to a service of the hosts; allowed: any other than {reserved}"
+def _sip_ports_are_free(sip_port: int, sip_tls_port: int) -> Iterator[str]:
+    reserved = ", ".join(map(str, RESERVED_PORTS))
+    for name, port in (("sip_port", sip_port), ("sip_tls_port", sip_tls_port)):
+        if port in RESERVED_PORTS:
+            yield f"{name}: {port} belongs to a service of the hosts; allowed: any other than {reserved}"
+    if sip_port == sip_tls_port:
+        yield f"sip_tls_port: {sip_tls_port} is sip_port; allowed: another port"
 
 
 def _sip_apart_from_media(sip_port: int, rtp_ports: str) -> Iterator[str]:
@@ -438,6 +480,8 @@ def _carriers_differ(carriers: list[Carrier]) -> Iterator[str]:
         owners = ", ".join(name for p, name in prefixes if p == prefix)
         yield f"carriers: prefix {prefix!r} goes to {owners}; allowed: one carrier for a prefix"
     for carrier in carriers:
+        if not carrier.addresses and carrier.certificate is None:
+            yield f"carriers: {carrier.name} has neither addresses nor a certificate; allowed: one of them, or both"
         if carrier.prefixes and carrier.gateway is None:
             yield f"carriers: {carrier.name} has prefixes and no gateway; allowed: a gateway for the calls"
 
@@ -455,6 +499,8 @@ RESERVED_PORTS = (2379, 2380, 3306, 8443)
 """etcd, MariaDB and the mover."""
 
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
+    "carriers_in_database": ("full",),
+    "sip_tls": ("full",),
     "cores": ("full",),
     "gui_on": ("full",),
     "witness": ("two-server-ha",),
@@ -462,7 +508,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
 }
 
 RULES = (
-    (("sip_port",), _sip_port_is_free),
+    (("sip_port", "sip_tls_port"), _sip_ports_are_free),
     (("cores", "network"), _cores_fit),
     (("gui_on", "witness", "rebuild", *OF_SIZE), _rebuilds_hosts),
     (("topology", *ONLY_IN), lambda topology, *values: _belongs_to(topology, dict(zip(ONLY_IN, values, strict=True)))),

@@ -213,5 +213,6 @@ def _vip(settings: Settings, name: str, members: tuple[str, str]) -> VipPlan:
 
 def _for_templates(settings: Settings) -> dict[str, object]:
     values: dict[str, object] = settings.model_dump(mode="json", exclude={"root_secret"})
+    values["core_limits"] = values["core_limits"] or {"calls": 4096, "cps": 500}
     values["gui_from"] = values["gui_from"] or values["admins"]["ssh_from"]  # type: ignore[index]
     return values

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ BUILD = (
     str(FILES / "build-image"),
 )
 """In namespaces of its own and dead with whoever started it: nothing of a build outlives it."""
+KEPT_S = 24 * 3600
 INGREDIENTS = ("build-image", "provision", "image")
 
 
@@ -65,6 +67,7 @@ def find() -> Path:
     """The built image; BackendError when there is none."""
     if not place().exists():
         raise BackendError(f"the image of the machines is not built ({place()}); run: scripts/localcloud up")
+    os.utime(place())
     return place()
 
 
@@ -78,8 +81,9 @@ def build(progress: Callable[[str], None]) -> Path:
 
 
 def outdated() -> list[Path]:
-    """Images of former contents."""
-    return [path for path in CACHE.glob("image-*") if path != place()]
+    """Images of former contents that nobody has used for a day: another checkout may stand on one."""
+    used = time.time() - KEPT_S
+    return [path for path in CACHE.glob("image-*") if path != place() and path.stat().st_mtime < used]
 
 
 def sources(targets: str, mirror: str | None) -> Sources:

@@ -63,13 +63,16 @@ def processes() -> list[int]:
 
 
 def _machine_processes() -> Iterator[int]:
-    """nspawn itself can outlive its cgroup by a second."""
+    """nspawn itself can outlive its cgroup by a second. What a sandbox on this host runs is its own."""
+    here = Path("/proc/self/ns/pid").readlink()
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = command.read_bytes().split(b"\0")
+            ours = (command.parent / "ns" / "pid").readlink() == here
         except OSError:
             continue
-        if words[0].endswith(b"systemd-nspawn") and any(word.startswith(b"--machine=m2-") for word in words):
+        is_nspawn = words[0].endswith(b"systemd-nspawn")
+        if ours and is_nspawn and any(word.startswith(b"--machine=m2-") for word in words):
             yield int(command.parent.name)
 
 

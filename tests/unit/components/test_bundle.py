@@ -188,9 +188,7 @@ CHANGES: Mapping[str, tuple[dict[str, object], dict[str, set[str]]]] = {
     "media ports": ({"rtp_ports": "20000-30000"}, on(CORES, NFTABLES, "/etc/rtpengine/rtpengine.conf")),
     "one more carrier": (
         {"carriers": [*CARRIERS, GAMMA]},
-        on(BALANCERS, NFTABLES, "/etc/kamailio/carriers.list")
-        | on(CORES, "/etc/kamailio/carriers.list")
-        | on(["gui"], "/etc/m2/gui.json"),
+        on(BALANCERS, NFTABLES, "/etc/m2/carriers.json") | on(["gui"], "/etc/m2/gui.json"),
     ),
     "a carrier's gateway": (
         {"carriers": [CARRIERS[0], {**CARRIERS[1], "gateway": "192.0.2.21"}]},
@@ -402,8 +400,8 @@ def test_every_core_is_a_destination_of_the_balancers() -> None:
     for host in BALANCERS:
         lines = usual_file(host, "/etc/kamailio/dispatcher.list").content.splitlines()
         assert [line.split()[:2] for line in lines if not line.startswith("#")] == [
-            ["1", "sip:10.0.64.1:5060"],
-            ["1", "sip:10.0.64.2:5060"],
+            ["1", "sip:10.0.64.1:5060;slot=1"],
+            ["1", "sip:10.0.64.2:5060;slot=2"],
         ]
 
 
@@ -426,7 +424,7 @@ def test_every_prefix_of_a_carrier_is_routed_to_it(prefixes: list[str]) -> None:
     carrier = {"name": "gamma", "addresses": ["192.0.2.30/32"], "gateway": "192.0.2.31:5070", "prefixes": prefixes}
     rendering = renderer(carriers=[carrier])
     core = rendering.bundle(rendering.plan.host("core-1"))
-    sip = [f.content for f in core.files if f.path.startswith("/etc/kamailio/") and "carriers.list" not in f.path]
+    sip = [f.content for f in core.files if f.path.startswith("/etc/kamailio/")]
     routes = [line for text in sip for line in text.splitlines() if "192.0.2.31" in line]
     assert len(routes) >= len(prefixes), "no route for some prefix"
 

@@ -36,6 +36,7 @@ EVERY_HOST: dict[Row, set[str]] = {
 BALANCER: dict[Row, set[str]] = {
     ("sip", "udp", "5060"): CARRIERS,
     ("sip", "tcp", "5060"): CARRIERS,
+    ("sip", "tcp", "5061"): CARRIERS,
     ("sip-private", "udp", "5060"): CORES,
 }
 # The balancers send to cores from the address that moves with the calls, and probe them from their own.
@@ -45,8 +46,18 @@ CORE: dict[Row, set[str]] = {
 }
 # The GUI asks each database at its own address, never the one that moves; the other member verifies a move there.
 MATRIX: dict[str, dict[Row, set[str]]] = {
-    "balancer-1": {**EVERY_HOST, **BALANCER, ("private", "vrrp", None): {BALANCER_2}},
-    "balancer-2": {**EVERY_HOST, **BALANCER, ("private", "vrrp", None): {BALANCER_1}},
+    "balancer-1": {
+        **EVERY_HOST,
+        **BALANCER,
+        ("private", "vrrp", None): {BALANCER_2},
+        ("private", "udp", "5060"): {BALANCER_2},
+    },
+    "balancer-2": {
+        **EVERY_HOST,
+        **BALANCER,
+        ("private", "vrrp", None): {BALANCER_1},
+        ("private", "udp", "5060"): {BALANCER_1},
+    },
     "database-1": {
         **EVERY_HOST,
         ("database", "tcp", "3306"): CORES | {DATABASE_2},

@@ -78,6 +78,7 @@ class Database:
     rows: dict[tuple[Any, ...], Row] = field(default_factory=dict)
     pending: list[Row] = field(default_factory=list)
     statuses: list[tuple[Any, ...]] = field(default_factory=list)
+    going_on: set[tuple[Any, ...]] = field(default_factory=set)
     inserted: int = 0
     batches: list[int] = field(default_factory=list)
     dies_at: str = ""
@@ -93,6 +94,12 @@ class Database:
         pass
 
     def executemany(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        if statement == shipper.BEGIN:
+            self.going_on |= {row[:3] for row in rows}
+            return
+        if statement == shipper.END:
+            self.going_on -= set(rows)
+            return
         assert statement == shipper.INSERT
         self._die("insert")
         self.batches.append(len(rows))
@@ -136,6 +143,43 @@ def test_a_record_leaves_the_journal_when_the_database_has_it(path: Path) -> Non
     assert database.call_ids == ["a", "b"]
     assert journal.size() == 0
     assert ship_to(database, journal) == 0
+
+
+BEGINNING: dict[str, object] = {"ended": None, "code": None, "packets": None, "to_tag": b""}
+
+
+def going_on(database: Database) -> list[str]:
+    return sorted(key[1].decode() for key in database.going_on)
+
+
+def test_a_call_that_goes_on_is_known_from_its_beginning_to_its_end(path: Path) -> None:
+    journal, database = Journal(str(path)), Database()
+    record(path, "a", "b", **BEGINNING)
+    assert ship_to(database, journal) == 2
+    assert (going_on(database), database.call_ids) == (["a", "b"], [])
+    record(path, "a")
+    ship_to(database, journal)
+    assert (going_on(database), database.call_ids) == (["b"], ["a"])
+
+
+def test_a_call_that_began_and_ended_in_one_batch_does_not_go_on(path: Path) -> None:
+    record(path, "a", **BEGINNING)
+    record(path, "a")
+    journal, database = Journal(str(path)), Database()
+    ship_to(database, journal)
+    assert (going_on(database), database.call_ids) == ([], ["a"])
+
+
+def test_a_beginning_that_is_shipped_twice_ends_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, database = Journal(str(path)), Database()
+    record(path, "a", **BEGINNING)
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "remove", lambda *_: None)
+        ship_to(database, journal)
+    record(path, "a")
+    ship_to(database, journal)
+    assert (going_on(database), database.call_ids) == ([], ["a"])
+    assert journal.size() == 0
 
 
 def test_records_are_shipped_in_batches_the_oldest_first(path: Path) -> None:

@@ -156,7 +156,13 @@ def opened_by(role: str, chosen: SitePlan, host: HostPlan) -> set[Row]:
     media: Row = ("public", "udp", "16384-32768")
     readers = bool("gui" in others or chosen.peer(host))
     rows: dict[str, set[Row]] = {
-        "balancer": {*carriers, ("sip-private", "udp", "5060"), ("private", "vrrp", None)},
+        "balancer": {
+            *carriers,
+            ("sip", "tcp", "5061"),
+            ("sip-private", "udp", "5060"),
+            ("private", "udp", "5060"),
+            ("private", "vrrp", None),
+        },
         "core": {media, ("private", "udp", "5060")} if balanced else {media, *carriers},
         "gui": {(gui, "tcp", "443"), (gui, "tcp", "80")},
         "database": {

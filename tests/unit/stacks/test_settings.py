@@ -71,8 +71,8 @@ WRONG: dict[str, tuple[dict[str, object], list[tuple[str, str, str]]]] = {
     "a missing secret": ({"root_secret": ...}, [("root_secret", "missing", "pulumi config set --secret root_secret")]),
     "a missing part": ({"admins": admins(ssh_keys=...)}, [("admins.ssh_keys", "missing", "OpenSSH format")]),
     "a missing part of a list entry": (
-        {"carriers": [carrier(addresses=...)]},
-        [("carriers[0].addresses", "missing", NETWORK_LIST)],
+        {"carriers": [carrier(name=...)]},
+        [("carriers[0].name", "missing", "lower-case letters")],
     ),
     "everything missing": (
         {"topology": ..., "region": ..., "root_secret": ..., "admins": ...},

@@ -97,3 +97,17 @@ def test_a_failed_build_says_why_and_leaves_no_image(monkeypatch: pytest.MonkeyP
         image.build(stages.append)
     assert stages == ["one"]
     assert not image.place().exists()
+
+
+def test_only_an_image_that_nobody_has_used_for_a_day_is_outdated(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(image, "CACHE", tmp_path)
+    old, used = tmp_path / "image-old", tmp_path / "image-used"
+    for path in (old, used, image.place()):
+        path.mkdir()
+        os.utime(path, (0, 0))
+    os.utime(used)
+    image.find()
+    assert image.outdated() == [old]
+    assert image.place().stat().st_mtime > 0

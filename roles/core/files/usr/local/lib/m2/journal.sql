@@ -1,4 +1,5 @@
--- The core's own journal: every call record is on disk here before it is anywhere else.
+-- The core's own journal: every call record is on disk here before it is anywhere else. A call that was answered has
+-- two: one of its beginning, without an end and a code, and one of its end.
 PRAGMA journal_mode = WAL;
 CREATE TABLE IF NOT EXISTS calls (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -7,8 +8,8 @@ CREATE TABLE IF NOT EXISTS calls (
     to_tag BLOB NOT NULL,
     began REAL NOT NULL,
     answered REAL,
-    ended REAL NOT NULL,
-    code INTEGER NOT NULL,
+    ended REAL,
+    code INTEGER,
     caller BLOB NOT NULL,
     callee BLOB NOT NULL,
     carrier_in TEXT NOT NULL,

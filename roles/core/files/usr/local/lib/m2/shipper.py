@@ -40,6 +40,12 @@ INSERT = (
     "carrier_in, carrier_out, source, packets) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
     "ON DUPLICATE KEY UPDATE server_id = server_id"
 )
+BEGIN = (
+    "INSERT INTO calls_in_progress (server_id, call_id, from_tag, began, answered, caller, callee, carrier_in, "
+    "carrier_out, source) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+    "ON DUPLICATE KEY UPDATE server_id = server_id"
+)
+END = "DELETE FROM calls_in_progress WHERE server_id = %s AND call_id = %s AND from_tag = %s"
 STATUS = (
     "INSERT INTO cores VALUES (%s, %s, UTC_TIMESTAMP(3), %s, %s, %s, %s, %s) ON DUPLICATE KEY UPDATE "
     "name = VALUES(name), said = VALUES(said), calls = VALUES(calls), cps = VALUES(cps), load1 = VALUES(load1), "
@@ -100,6 +106,23 @@ class Journal:
         return int(self._file.execute("SELECT COUNT(*) FROM calls").fetchone()[0])
 
 
+def has_ended(record: tuple[Any, ...]) -> bool:
+    """False for the record of a call's beginning."""
+    return record[6] is not None
+
+
+def key(server_id: int, record: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What tells a call in progress from all others; its To tag is not known yet when it begins."""
+    return (server_id, *record[1:3])
+
+
+def beginning(server_id: int, record: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A journal record as a row of the table `calls_in_progress`."""
+    _, _, _, _, began, answered, _, _, caller, callee, carrier_in, carrier_out, source, _ = record
+    parties = (_text(caller), _text(callee), carrier_in, carrier_out, source)
+    return (*key(server_id, record), _time(began), _time(answered), *parties)
+
+
 def to_database(server_id: int, record: tuple[Any, ...]) -> tuple[Any, ...]:
     """A journal record as a row of the table `calls`."""
     _, call_id, from_tag, to_tag, began, answered, ended, code, caller, callee, *rest = record
@@ -121,10 +144,17 @@ def ship(config: Config, journal: Journal, database: pymysql.Connection[Any]) ->
 
 
 def _insert(config: Config, database: pymysql.Connection[Any], records: list[tuple[Any, ...]]) -> None:
-    if records:
-        with database.cursor() as cursor:
-            cursor.executemany(INSERT, [to_database(config.server_id, record) for record in records])
-        database.commit()
+    """Beginnings before ends, so that none is left of a call that is over."""
+    if not records:
+        return
+    me = config.server_id
+    ended = [record for record in records if has_ended(record)]
+    over = {key(me, record) for record in ended}
+    with database.cursor() as cursor:
+        cursor.executemany(BEGIN, [beginning(me, r) for r in records if not has_ended(r) and key(me, r) not in over])
+        cursor.executemany(INSERT, [to_database(me, record) for record in ended])
+        cursor.executemany(END, [key(me, record) for record in ended if record[5] is not None])
+    database.commit()
 
 
 def _insert_or_set_aside(

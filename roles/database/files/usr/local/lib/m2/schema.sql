@@ -25,6 +25,28 @@ CREATE TABLE IF NOT EXISTS m2.calls (
     KEY by_callee (callee, began)
 ) ENGINE = InnoDB;
 
+-- Calls that were answered and have not ended; what is left of a core that died is all that it could not tell.
+CREATE TABLE IF NOT EXISTS m2.calls_in_progress (
+    server_id SMALLINT UNSIGNED NOT NULL,
+    call_id VARBINARY(255) NOT NULL,
+    from_tag VARBINARY(128) NOT NULL,
+    began DATETIME(3) NOT NULL COMMENT 'UTC',
+    answered DATETIME(3) NOT NULL,
+    caller VARCHAR(64) NOT NULL,
+    callee VARCHAR(64) NOT NULL,
+    carrier_in VARCHAR(31) NOT NULL,
+    carrier_out VARCHAR(31) NOT NULL,
+    source VARCHAR(45) NOT NULL,
+    PRIMARY KEY (server_id, call_id, from_tag)
+) ENGINE = InnoDB;
+
+-- Who may send calls, beside the carriers of the stack file; balancers read it every few seconds.
+CREATE TABLE IF NOT EXISTS m2.carriers (
+    identity VARCHAR(64) CHARACTER SET ascii NOT NULL PRIMARY KEY COMMENT 'IPv4 network, or name in a TLS certificate',
+    name VARCHAR(31) CHARACTER SET ascii NOT NULL COMMENT 'in call records',
+    cps INT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'calls a second that it may begin; 0: no limit'
+) ENGINE = InnoDB;
+
 -- What each core said of itself last.
 CREATE TABLE IF NOT EXISTS m2.cores (
     server_id SMALLINT UNSIGNED NOT NULL PRIMARY KEY,
