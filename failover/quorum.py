@@ -36,6 +36,9 @@ BIRTH_PATIENCE = 60.0
 """Seconds that a rebuilt host looks for the old cluster before it takes itself for a member of a new one: a member
 without memory that comes back under its old number may vote a second time, and break promises that it made."""
 
+JOIN_PATIENCE = 90.0
+"""Seconds; a cluster takes no new member in its first moments."""
+
 PEER_PORT = 2380
 DONE, REFUSED, NO_QUORUM = 0, 1, 2
 
@@ -87,17 +90,27 @@ def join(config: Config, others: Etcd) -> dict[str, Any]:
 
 def _joined(config: Config, others: Etcd) -> bool:
     """Whether there is a cluster; then this host is a member that has never voted."""
-    members = _members(others, BIRTH_PATIENCE if config.rebuilt else 0.0)
-    if members is None:
+    if _members(others, BIRTH_PATIENCE if config.rebuilt else 0.0) is None:
         return False
-    url = f"https://{config.endpoints[0]}:{PEER_PORT}"
-    mine = next((member for member in members if url in member["peerURLs"]), None)
-    if mine is not None and mine.get("name"):
+    deadline = time.monotonic() + JOIN_PATIENCE
+    while True:
+        try:
+            _become_new(others, f"https://{config.endpoints[0]}:{PEER_PORT}")
+            return True
+        except EtcdError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL)
+
+
+def _become_new(others: Etcd, url: str) -> None:
+    """A member that has never started says nothing of clients; one that has goes, and another takes its place."""
+    mine = next((member for member in others.members(LOOK_TIMEOUT) if url in member["peerURLs"]), None)
+    if mine is not None and mine.get("clientURLs"):
         others.remove_member(mine["ID"], TIMEOUT)
         mine = None
     if mine is None:
         others.add_member(url, TIMEOUT)
-    return True
 
 
 def _members(others: Etcd, patience: float) -> list[dict[str, Any]] | None:

@@ -96,7 +96,7 @@ def _vrrp_master(stack_hosts: Hosts, address: Address) -> str | None:
 
 def _is_master(stack_hosts: Hosts, host: str) -> bool:
     try:
-        return stack_hosts.logins.output(host, "cat /run/m2/vrrp", timeout=30).strip() == "MASTER"
+        return stack_hosts.logins.output(host, "sudo cat /run/m2/vrrp", timeout=30).strip() == "MASTER"
     except LoginError:
         return False
 

@@ -97,6 +97,15 @@ def test_a_member_that_was_added_and_has_not_started_yet_is_not_added_again(othe
     assert store.members == before
 
 
+def test_a_member_that_comes_late_to_the_birth_keeps_its_place(others: Etcd, store: Store) -> None:
+    """The two that came first list it with its name: it has never voted."""
+    mine = next(member for member in store._members() if OWN in member["peerURLs"][0])
+    store.members = [*(m for m in store._members() if m != mine), {**mine, "clientURLs": []}]
+    before = store.members
+    assert joined(others) == "existing"
+    assert store.members == before
+
+
 def test_what_was_interrupted_between_the_two_steps_goes_on(others: Etcd, store: Store) -> None:
     store.members = [m for m in store._members() if OWN not in m["peerURLs"][0]]
     assert joined(others) == "existing"
