@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 
 from costs import aws, hetzner, traffic
 from costs.charges import Charge, Inputs, Offer
@@ -16,6 +17,9 @@ from costs.prices import NotPricedError, PriceList
 OFFERS: Mapping[str, Offer] = {offer.package: offer for offer in (hetzner.OFFER, aws.OFFER)}
 FREE_PACKAGES = frozenset({"pulumi", "command", "random", "tls", "null", "local"})
 """What these make exists on no provider's bill."""
+
+
+Side = Literal["before", "after"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,17 @@ class StackEstimate:
         return self.after - self.before
 
     @property
+    def complete(self) -> bool:
+        """Whether everything that exists is known."""
+        return self.plan.complete
+
+    def lacks(self, side: Side) -> bool:
+        """Whether the total before or after lacks something that costs."""
+        workload = self.plan.old if side == "before" else self.plan.new
+        missing = (p for p in self.positions if p.unpriced and getattr(p.change, side) is not None)
+        return any(True for _ in missing) or bool(self.media_unpriced and workload)
+
+    @property
     def changed(self) -> tuple[Position, ...]:
         """What is not as it was."""
         return tuple(position for position in self.positions if position.change.sign != "=")
@@ -102,7 +117,11 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        return all(stack.plan.complete for stack in self.stacks)
+        return all(stack.complete for stack in self.stacks)
+
+    def lacks(self, side: Side) -> bool:
+        """Whether the total before or after lacks something that costs."""
+        return any(stack.lacks(side) for stack in self.stacks)
 
 
 @dataclass(frozen=True)

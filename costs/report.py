@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from costs import differences, effects
-from costs.estimate import Position, Report, StackEstimate
+from costs.estimate import Position, Report, Side, StackEstimate
 from costs.model import Sign, Workload, host_kind
 from costs.money import Money, signed
 from costs.prices import PriceList
@@ -44,7 +44,7 @@ def headline(report: Report) -> str:
     names = f"{len(report.stacks)} stacks"
     causes = [f"{_causes(stack)} in {stack.plan.stack}" for stack in report.stacks if _causes(stack)]
     why = f", because of {_joined(causes)}" if causes else ""
-    sentence = _sentence(names, report.before, report.after, report.complete, why, plural=True)
+    sentence = _sentence(names, report, why, plural=True)
     return sentence + _replacements(report.stacks) + _missing(report.stacks)
 
 
@@ -52,15 +52,13 @@ def rows(report: Report) -> list[Row]:
     """A row a stack, and one for all where there are several."""
     found = [_row(stack) for stack in report.stacks]
     if len(found) > 1:
-        known = report.complete
-        before, after = (str(side) if known else "?" for side in (report.before, report.after))
-        found.append(Row("all", before, after, signed(report.delta), "", ""))
+        found.append(Row("all", _total(report, "before"), _total(report, "after"), signed(report.delta), "", ""))
     return found
 
 
 def changes(stack: StackEstimate) -> list[str]:
-    """A line for everything that changes, the dearest first."""
-    ordered = sorted(stack.changed, key=lambda position: (-_weight(position.delta), position.change.name))
+    """A line for everything that changes: what has no price, then the dearest first."""
+    ordered = sorted(stack.changed, key=lambda p: (not p.unpriced, -_weight(p.delta), p.change.name))
     return [_line(position, stack) for position in ordered]
 
 
@@ -104,23 +102,24 @@ def warnings(report: Report) -> list[str]:
 def _of_stack(stack: StackEstimate) -> str:
     causes = _causes(stack)
     why = f", because of {causes}" if causes else ""
-    sentence = _sentence(stack.plan.stack, stack.before, stack.after, stack.plan.complete, why)
+    sentence = _sentence(stack.plan.stack, stack, why)
     return sentence + _replacements([stack]) + _missing([stack])
 
 
-def _sentence(who: str, before: Money, after: Money, complete: bool, why: str, plural: bool = False) -> str:
-    delta = after - before
+def _sentence(who: str, report: Report | StackEstimate, why: str, plural: bool = False) -> str:
+    before, after, delta = report.before, report.after, report.delta
+    least = "at least " if report.lacks("after") else ""
     s = "" if plural else "s"
-    if not complete:
+    if not report.complete:
         what = "this change does not change its cost" if delta.is_zero else f"{_more(delta)} a month{why}"
         return f"{who}: {what} (totals are unknown: the preview was made without --show-sames)."
     if delta.is_zero:
-        return f"{who} cost{s} {after} a month; this change does not change the cost."
+        return f"{who} cost{s} {least}{after} a month; this change does not change the cost."
     if before.is_zero:
-        return f"{who} {'are' if plural else 'is'} new and will cost {after} a month."
+        return f"{who} {'are' if plural else 'is'} new and will cost {least}{after} a month."
     if after.is_zero:
         return f"{who} go{'' if plural else 'es'} away and will cost nothing, {_more(delta)} a month."
-    return f"{who} will cost {after} a month, {_more(delta)}{why}."
+    return f"{who} will cost {least}{after} a month, {_more(delta)}{why}."
 
 
 def _more(delta: Money) -> str:
@@ -199,17 +198,14 @@ def _plural(noun: str, number: int) -> str:
 
 
 def _row(stack: StackEstimate) -> Row:
-    known = stack.plan.complete
     old, new = stack.plan.old, stack.plan.new
     return Row(
         stack=stack.plan.stack,
-        before=str(stack.before) if known else "?",
-        after=str(stack.after) if known else "?",
+        before=_total(stack, "before"),
+        after=_total(stack, "after"),
         change=signed(stack.delta),
         capacity=_arrow(_capacity(old), _capacity(new)),
-        per_1000_cc=_arrow(
-            _per_1000_cc(stack.before, old) if known else "", _per_1000_cc(stack.after, new) if known else ""
-        ),
+        per_1000_cc=_arrow(_per_1000_cc(stack, "before", old), _per_1000_cc(stack, "after", new)),
     )
 
 
@@ -217,8 +213,17 @@ def _capacity(workload: Workload | None) -> str:
     return f"{workload.most_cc:,} cc, {workload.most_cps:,} CPS" if workload and workload.most_cc else ""
 
 
-def _per_1000_cc(total: Money, workload: Workload | None) -> str:
-    return str(total.times(Decimal(1000) / workload.most_cc)) if workload and workload.most_cc else ""
+def _total(known: Report | StackEstimate, side: Side) -> str:
+    if not known.complete:
+        return "?"
+    return f"{known.before if side == 'before' else known.after}{' + ?' if known.lacks(side) else ''}"
+
+
+def _per_1000_cc(stack: StackEstimate, side: Side, workload: Workload | None) -> str:
+    if workload is None or not workload.most_cc or not stack.complete or stack.lacks(side):
+        return ""
+    total = stack.before if side == "before" else stack.after
+    return str(total.times(Decimal(1000) / workload.most_cc))
 
 
 def _arrow(before: str, after: str) -> str:

@@ -134,7 +134,9 @@ class Cli:
             raise StackError(done.stderr.strip())
 
     def _words(self, *words: str) -> list[str]:
-        config = ["--config-file", str(self.config_file)] if self.config_file else []
+        """`pulumi stack ...` works on the state alone and takes no settings."""
+        settings = self.config_file and words[0] != "stack"
+        config = ["--config-file", str(self.config_file)] if settings else []
         return [self.pulumi, *words, "--non-interactive", "--stack", self.stack, *config]
 
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
