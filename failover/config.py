@@ -66,13 +66,22 @@ class HeldAddress:
 
 @dataclass(frozen=True)
 class AgentConfig:
-    """A database host's place in its pair; alone, it has no peer, no addresses that move and no movers."""
+    """A database host's place in its pair; alone, it has no peer, no addresses that move and no movers.
+
+    Without `quorum` (etcd members' addresses, this host's own first) roles are fixed. `addresses`: the database's
+    first. `takeover_after` and `hold_down` are seconds.
+    """
 
     me: str
-    role: Literal["main", "backup"]
+    main: bool
+    listen: str
+    peer: str | None
     peer_ip: str | None
     addresses: tuple[HeldAddress, ...]
+    quorum: tuple[str, ...]
     movers: tuple[str, ...]
+    takeover_after: float
+    hold_down: float
     data_folder: Path
     replication_password: str
 
@@ -105,6 +114,7 @@ def agent_config(path: Path) -> AgentConfig:
         **{
             **raw,
             "addresses": tuple(HeldAddress(**address) for address in raw["addresses"]),
+            "quorum": tuple(raw["quorum"]),
             "movers": tuple(raw["movers"]),
             "data_folder": Path(raw["data_folder"]),
         }

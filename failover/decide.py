@@ -1,111 +1,95 @@
-"""What a database host does next: a pure function of what it is, what it sees and what time it is.
+"""What a member of a database pair does next: a pure function of what it is, what it sees and what time it is.
 
-So far each member stays in its configured role: the main writes, the backup follows. `decide` returns sentences
-with its actions, and nothing here has an effect.
+The protocol and why it is safe: invariants I1 (at most one database acknowledges writes), I2 (no write that was
+acknowledged in SYNC is lost), I3 (nobody writes without the current epoch). Nothing here has an effect; the agent
+carries actions out in their order and drops the rest, and the new state, when one does not work.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import Enum, auto
-from typing import Literal
+from dataclasses import replace
 
-from failover.mariadb import Status
-
-ALONE_AFTER = 3.0
-"""Seconds without the backup after which the main stops waiting for its acknowledgements."""
+from failover.facts import Decision, Do, Me, Report, Seen, State, Swap, Wish
+from failover.follower import follow
+from failover.holder import hold
+from failover.record import Mode, Record
 
 
-class Action(Enum):
-    """What the agent can do."""
-
-    START = auto()
-    RELOAD_TLS = auto()
-    PREPARE = auto()
-    ALLOW_WRITES = auto()
-    FOLLOW = auto()
-    WAIT_FOR_BACKUP = auto()
-    GO_ON_ALONE = auto()
-    BEAT = auto()
-    TAKE_ADDRESS = auto()
-
-
-@dataclass(frozen=True)
-class State:
-    """What the agent remembers of the running mariadbd."""
-
-    role: Literal["main", "backup"]
-    tls_reloaded: bool = False
-    prepared: bool = False
-    followed: bool = False
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What one look found; `database` is None when mariadbd did not answer, `owns_address` None when unknown.
-
-    `last_beat` is when a sign of life was last committed, or when the agent began to look.
-    """
-
-    mounted: bool
-    running: bool
-    database: Status | None
-    owns_address: bool | None
-    last_beat: float
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The state to go on with, the actions in their order, and a sentence that says what and why."""
-
-    state: State
-    actions: tuple[Action, ...]
-    sentence: str
-
-
-def decide(state: State, seen: Observation, now: float) -> Decision:
+def decide(me: Me, state: State, seen: Seen, now: float) -> Decision:
     """The next step of one member."""
     if not seen.mounted:
-        return Decision(state, (), "the data disk is not mounted: mariadbd stays off")
-    if not seen.running:
-        return Decision(State(state.role), (Action.START,), f"mariadbd is not running: starting it as {state.role}")
-    if seen.database is None:
-        return Decision(state, (), "mariadbd runs and does not answer")
-    tls = () if state.tls_reloaded else (Action.RELOAD_TLS,)
-    state = replace(state, tls_reloaded=True)
-    decision = _main(state, seen, seen.database, now) if state.role == "main" else _backup(state, seen.database)
-    return replace(decision, actions=(*tls, *decision.actions))
+        return Decision(state, (), "the data disk is not mounted: mariadbd stays off", alarm=True)
+    if seen.view is None:
+        return _without_a_record(state, seen)
+    if seen.record is None:
+        return _birth(me, state, seen, now)
+    if seen.database and seen.database.cluster not in (None, seen.record.cluster):
+        return _foreign(state, seen, seen.record)
+    paused = _pause(state, seen, seen.record)
+    if paused:
+        return paused
+    if seen.record.holder == me.name:
+        return hold(me, state, seen, seen.record, now)
+    return follow(me, state, seen, seen.record, now)
 
 
-def _main(state: State, seen: Observation, database: Status, now: float) -> Decision:
-    """Commits that wait for a dead backup are released before anything else that commits."""
-    replication, sentence = _replication(database, now - seen.last_beat)
-    actions = (*((Action.ALLOW_WRITES,) if database.read_only else ()), *replication)
-    if not state.prepared:
-        sentence += "; bringing schema and users up to date"
-        return Decision(replace(state, prepared=True), (*actions, Action.PREPARE), sentence)
-    if seen.owns_address is False:
-        actions += (Action.TAKE_ADDRESS,)
-        sentence += "; nobody has the address, taking it"
-    return Decision(state, (*actions, Action.BEAT), sentence)
+def _without_a_record(state: State, seen: Seen) -> Decision:
+    if seen.database and not seen.database.read_only:
+        return Decision(state, (Do.FENCE,), "writable, and the record was never read since this host booted: fencing")
+    return Decision(state, (), "the record was not read since this host booted: waiting for the quorum", alarm=True)
 
 
-def _replication(database: Status, silence: float) -> tuple[tuple[Action, ...], str]:
-    if not database.semi_sync_on:
-        if database.semi_sync_clients == 0:
-            return (), "main: alone, commits are not replicated"
-        return (Action.WAIT_FOR_BACKUP,), "main: the backup is here, no commit without it from now on"
-    if silence <= ALONE_AFTER:
-        return (), "main: the backup acknowledges every commit"
-    return (Action.GO_ON_ALONE,), f"main: no commit was acknowledged for {ALONE_AFTER:.0f} s, going on alone"
+def _pause(state: State, seen: Seen, record: Record) -> Decision | None:
+    wanted = {Wish.PAUSE: True, Wish.RESUME: False}.get(seen.wish) if seen.wish else None
+    if wanted is None:
+        return None
+    if record.paused == wanted:
+        return Decision(state, (Do.WISH_DONE,), "paused" if wanted else "resumed", soon=True)
+    return Decision(
+        state, (Swap(replace(record, paused=wanted)), Do.WISH_DONE), "as asked: no move by itself", soon=True
+    )
 
 
-def _backup(state: State, database: Status) -> Decision:
-    """Threads that run are left alone: a restart of both purges what was received and not yet applied."""
-    replica = database.replica
-    if replica is not None and replica.io_running and replica.sql_running:
-        return Decision(state, (), "backup: replicating")
-    if not state.followed:
-        return Decision(replace(state, followed=True), (Action.FOLLOW,), "backup: following the main")
-    why = replica.error if replica and replica.error else "threads are not running"
-    return Decision(state, (), f"backup: not replicating: {why}")
+def _foreign(state: State, seen: Seen, record: Record) -> Decision:
+    cluster = seen.database.cluster if seen.database else None
+    sentence = f"this database belongs to cluster {cluster}, the record to {record.cluster}: it stays apart"
+    if seen.wish is Wish.REJOIN and not seen.reseeding:
+        return Decision(state, (Do.RESEED, Do.WISH_DONE), f"{sentence}; as asked, it is moved aside and filled again")
+    writable = seen.database is not None and not seen.database.read_only
+    return Decision(state, (Do.FENCE,) if writable else (), sentence, alarm=True)
+
+
+def _birth(me: Me, state: State, seen: Seen, now: float) -> Decision:
+    """The first record: by itself only if neither database carries a cluster id."""
+    if seen.database and not seen.database.read_only:
+        return Decision(state, (Do.FENCE,), "writable, and there is no record: fencing")
+    if seen.installed and seen.instance is None:
+        return Decision(state, (Do.START_SLAVE,), "there is no record: starting read-only, to see whose data this is")
+    if seen.installed and seen.database is None:
+        return Decision(state, (), "there is no record: waiting for mariadbd to say whose data this is")
+    cluster = seen.database.cluster if seen.database else None
+    if seen.wish is Wish.INIT:
+        return _init(me, state, seen, cluster)
+    why_not = _why_no_birth(me, cluster, seen.peer_now(now))
+    if why_not:
+        return Decision(state, (), f"there is no record: {why_not}", alarm=True)
+    record = Record("", 1, me.name, Mode.SINGLE, since=seen.wall)
+    return Decision(state, (Swap(record),), "a new pair: writing the first record", soon=True)
+
+
+def _why_no_birth(me: Me, cluster: str | None, peer: Report | None) -> str | None:
+    if cluster is not None:
+        return f"the database carries cluster {cluster}: `pair init --primary` on the member with the right data"
+    if not me.main:
+        return f"{me.peer} writes the first"
+    if peer is None or (peer.installed and peer.database is None):
+        return f"waiting for {me.peer}, whose database may be older"
+    if peer.database and peer.database.cluster is not None:
+        return f"{me.peer} carries a cluster: `pair init --primary` there"
+    return None
+
+
+def _init(me: Me, state: State, seen: Seen, cluster: str | None) -> Decision:
+    known = [status.epoch for status in (seen.database, seen.peer.database if seen.peer else None) if status]
+    record = Record(cluster or "", max([0, *known]) + 1, me.name, Mode.SINGLE, since=seen.wall)
+    return Decision(state, (Swap(record), Do.WISH_DONE), "as asked: this database is the primary", soon=True)

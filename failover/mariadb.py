@@ -72,11 +72,13 @@ class Replica:
     """What a replica says of its two threads; all measured on 10.11.19.
 
     `io_running` is false while it tries to connect ("Connecting"), which it notices 6 s after a cut
-    (slave_net_timeout). `received_gtid` is Gtid_IO_Pos: what is in the relay log, in the form "0-1-7"; it stays when
-    the IO thread is stopped. `delay`: seconds behind the master, None while a thread does not run.
+    (slave_net_timeout); `io_stopped` is true only when it does not try either. `received_gtid` is Gtid_IO_Pos: what
+    is in the relay log, in the form "0-1-7"; it stays when the IO thread is stopped. `delay`: seconds behind the
+    master, None while a thread does not run.
     """
 
     io_running: bool
+    io_stopped: bool
     sql_running: bool
     error: str
     error_number: int = 0
@@ -445,6 +447,7 @@ def _replica(session: _Session) -> Replica | None:
     behind = status["Seconds_Behind_Master"]
     return Replica(
         io_running=status["Slave_IO_Running"] == "Yes",
+        io_stopped=status["Slave_IO_Running"] == "No",
         sql_running=status["Slave_SQL_Running"] == "Yes",
         error=status["Last_IO_Error"] or status["Last_SQL_Error"],
         error_number=status["Last_IO_Errno"] or status["Last_SQL_Errno"],

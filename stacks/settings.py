@@ -262,6 +262,12 @@ class Settings(Group):
     rtp_ports: PortRange = setting("Media ports of each core", "first-last, 1024 to 65535", "16384-32768")
     max_call_hours: int = setting("A call is ended after this many hours", "1 to 24", 4, ge=1, le=24)
     probe_interval: int = setting("Seconds between health checks of cores", "1 to 30", 1, ge=1, le=30)
+    takeover_after: int = setting(
+        "Seconds without a sign of the database's holder until the backup takes over", "5 to 60", 10, ge=5, le=60
+    )
+    failback_after: int = setting(
+        "Seconds from a takeover to the main's automatic return", "10 to 86400", 300, ge=10, le=86400
+    )
     protected: bool = setting("Refuse to delete what matters", "true, false", True)
     rebuild: dict[str, int] = setting("Raise a host's count to replace its server", "host: count", {})
     vendor: dict[Role, VendorSoftware] = setting("The vendor's software, by role", "script, sha256, licence", {})

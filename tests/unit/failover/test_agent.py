@@ -1,198 +1,214 @@
-"""The agent's round: it looks, decides and acts, and what did not work is tried again."""
+"""The agent's round: it reads the record, looks, decides and acts; what did not work is tried again."""
 
 from __future__ import annotations
 
 import logging
-import subprocess
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from failover import mariadb
+from failover.addresses import Where
 from failover.agent import Agent
 from failover.config import AgentConfig, HeldAddress
-from failover.decide import State
-from failover.mariadb import DatabaseError, MariaDb, Replica, Status
-from failover.mover_client import MoverError
+from failover.etcd import EtcdError
+from failover.facts import Me, State, Wish
+from failover.hands import Hands
+from failover.mariadb import DatabaseError, Status
+from failover.memory import Memory
+from failover.record import Mode, Record, View
+from failover.unit import Look
 
 CONFIG = AgentConfig(
     me="database-1",
-    role="main",
+    main=True,
+    listen="10.0.0.21",
+    peer="database-2",
     peer_ip="10.0.0.22",
     addresses=(HeldAddress("database", "10.0.128.1", "private"),),
+    quorum=("10.0.0.21", "10.0.0.22", "10.0.0.31"),
     movers=("10.0.0.21", "10.0.0.22"),
+    takeover_after=10.0,
+    hold_down=300.0,
     data_folder=Path("/srv/database/mysql"),
     replication_password="secret-password",
 )
+ME = Me("database-1", "database-2", "10.0.0.22", main=True)
+ALONE = Record("cluster", 3, "database-1", Mode.SINGLE)
+WRITABLE = Status(False, False, 0, None, binlog_gtid="0-1-9", applied_gtid="0-1-9", cluster="cluster", epoch=3)
 
 
-@dataclass
+class Quorum:
+    """A record that changes by compare-and-set; `lost` are the calls that get no answer."""
+
+    def __init__(self, record: Record | None) -> None:
+        self.view = View(record, 7 if record else 0, "alive", 8)
+        self.lost: set[str] = set()
+        self.swaps = 0
+
+    def read(self, timeout: float) -> View:
+        self._answer("read")
+        return self.view
+
+    def renew(self, record_revision: int, alive: str, timeout: float) -> bool:
+        self._answer("renew")
+        return record_revision == self.view.record_revision
+
+    def swap(self, record: Record, revision: int, timeout: float, alive: int | None = None) -> bool:
+        self.swaps += 1
+        if revision != self.view.record_revision:
+            return False
+        self.view = replace(self.view, record=record, record_revision=revision + 10)
+        self._answer("swap")
+        return True
+
+    def _answer(self, call: str) -> None:
+        if call in self.lost:
+            raise EtcdError("no member answers")
+
+
 class Database:
-    """A mariadbd that the agent may start; `broken` are the verbs that fail."""
+    """A mariadbd that runs; `done` are the orders it was given, `broken` those that fail."""
 
-    running: bool = False
-    read_only: bool = True
-    semi_sync_on: bool = False
-    semi_sync_clients: int = 0
-    replica: Replica | None = None
-    broken: set[str] = field(default_factory=set)
-    done: list[str] = field(default_factory=list)
+    def __init__(self, status: Status = WRITABLE) -> None:
+        self.now = status
+        self.running = "mariadbd"
+        self.done: list[str] = []
+        self.broken: set[str] = set()
+        self.service = SimpleNamespace(look=lambda: Look(self.running))
+
+    def status(self, timeout: float = 1.0) -> Status:
+        return self.now
+
+    def instance(self) -> str:
+        return self.running
 
     def is_mounted(self) -> bool:
         return True
 
-    def is_running(self) -> bool:
-        return self.running
+    is_installed = is_mounted
 
-    def status(self) -> Status:
-        self._do("status")
-        return Status(self.read_only, self.semi_sync_on, self.semi_sync_clients, self.replica)
+    def free_bytes(self) -> int:
+        return 1 << 40
 
-    def start(self, role: str) -> None:
-        self._do(f"start {role}")
-        self.running, self.read_only = True, True
+    used_bytes = free_bytes
 
-    def prepare(self) -> None:
-        self._do("prepare")
+    def kill(self) -> bool:
+        self.done.append("kill")
+        self.running = ""
+        return True
 
-    def allow_writes(self) -> None:
-        self._do("allow_writes")
-        self.read_only = False
+    def __getattr__(self, order: str) -> Any:
+        def give(*_: object) -> None:
+            self.done.append(order)
+            if order in self.broken:
+                raise DatabaseError(f"{order} does not work")
 
-    def beat(self, writer: str) -> None:
-        self._do("beat")
-
-    def reload_tls(self) -> None:
-        self._do("reload_tls")
-
-    def wait_for_backup(self) -> None:
-        self._do("wait_for_backup")
-        self.semi_sync_on = True
-
-    def go_on_alone(self) -> None:
-        self._do("go_on_alone")
-        self.semi_sync_on, self.semi_sync_clients = False, 0
-        self.broken.discard("beat")
-
-    def follow(self, master_ip: str, password: str) -> None:
-        self._do(f"follow {master_ip}")
-        self.replica = Replica(True, True, "")
-
-    def _do(self, verb: str) -> None:
-        if verb != "status":
-            self.done.append(verb)
-        if verb in self.broken:
-            raise DatabaseError(f"mariadbd: {verb} timed out")
+        return give
 
 
-@dataclass
-class Vip:
-    owned: bool | None = True
-    fails: int = 0
-    taken: int = 0
+class Calm:
+    """Addresses, fence and sign of life that do what they are told."""
 
-    def are_owned(self, now: float) -> bool | None:
-        return self.owned
+    at: float | None = None
+    trouble = ""
 
-    def take(self) -> None:
-        if self.fails:
-            self.fails -= 1
-            raise MoverError("the API answered 423 locked")
-        self.taken += 1
-        self.owned = True
+    def __init__(self) -> None:
+        self.done: list[str] = []
 
+    def look(self) -> Where:
+        return Where(True, True, "database-1")
 
-def agent(database: Database, vip: Vip | None = None, **changes: Any) -> Agent:
-    config = replace(CONFIG, **changes)
-    look: Any = database
-    moving: Any = vip or Vip()
-    return Agent(config, look, moving, State(config.role))
+    def __getattr__(self, order: str) -> Any:
+        return lambda *_: self.done.append(order)
 
 
-def run(one: Agent, seconds: int, begin: int = 100) -> None:
-    for now in range(begin, begin + seconds):
-        one.step(float(now))
+def agent(quorum: Quorum, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Agent:
+    monkeypatch.setattr("failover.memory.PATH", tmp_path / "memory.json")
+    memory, calm = Memory(), Calm()
+    parts: dict[str, Any] = {"database": database, "etcd": quorum, "peer": None, "mover": None}
+    calms: dict[str, Any] = {"fence": calm, "addresses": calm, "beat": calm}
+    hands = Hands(me=ME, config=CONFIG, memory=memory, now=lambda: 0.0, reseed=lambda: None, **parts, **calms)
+    return Agent(ME, CONFIG, memory, hands)
 
 
-def test_a_main_comes_up_writable_and_takes_an_address_that_nobody_has() -> None:
-    database, vip = Database(), Vip(owned=False)
-    run(agent(database, vip), 5)
-    assert database.done[:3] == ["start MASTER", "reload_tls", "allow_writes"]
-    assert vip.taken == 1
-    assert "beat" in database.done
+@pytest.fixture
+def quorum() -> Quorum:
+    return Quorum(ALONE)
 
 
-def test_a_backup_comes_up_read_only_and_follows_the_main() -> None:
-    database = Database()
-    run(agent(database, Vip(owned=False), role="backup", peer_ip="10.0.0.21"), 5)
-    assert database.done == ["start SLAVE", "reload_tls", "follow 10.0.0.21"]
-    assert database.read_only
+@pytest.fixture
+def database() -> Database:
+    return Database()
 
 
-@pytest.mark.parametrize("verb", ["start MASTER", "prepare", "allow_writes"])
-def test_what_did_not_work_is_told_and_tried_again(verb: str, caplog: pytest.LogCaptureFixture) -> None:
-    database = Database(broken={verb})
-    one = agent(database)
-    run(one, 5)
-    assert database.done.count(verb) >= 3
-    assert f"mariadbd: {verb} timed out" in caplog.text
-    database.broken.clear()
-    run(one, 5, begin=200)
-    assert not database.read_only
+@pytest.fixture
+def made(quorum: Quorum, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Agent:
+    return agent(quorum, database, tmp_path, monkeypatch)
 
 
-def test_a_move_that_failed_is_tried_again() -> None:
-    vip = Vip(owned=False, fails=3)
-    run(agent(Database(), vip), 10)
-    assert vip.taken == 1
+def test_a_holder_is_left_open(made: Agent, database: Database) -> None:
+    assert "alone" in made.step().sentence
+    assert "kill" not in database.done
 
 
-def test_a_main_whose_backup_has_died_goes_on_alone_within_seconds() -> None:
-    database = Database(running=True, semi_sync_on=True, semi_sync_clients=1)
-    one = agent(database)
-    run(one, 5)
-    database.broken = {"beat"}
-    run(one, 8, begin=105)
-    assert "go_on_alone" in database.done
-    assert database.done[-1] == "beat"
-
-
-def test_an_agent_that_is_restarted_while_commits_wait_for_a_dead_backup_goes_on_alone_too() -> None:
-    """It has seen no beat of its own yet; commits must not wait for ever."""
-    database = Database(running=True, semi_sync_on=True, semi_sync_clients=1, broken={"beat"})
-    run(agent(database), 60)
-    assert "go_on_alone" in database.done
-
-
-def test_preparing_a_database_whose_commits_wait_has_a_deadline(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_writable_database_that_does_not_hold_is_killed_and_its_clients_are_kept_out(
+    made: Agent, quorum: Quorum, database: Database
 ) -> None:
-    """Its statements commit, and a commit may wait for a dead backup: the agent has to go on looking."""
-    deadlines: list[float | None] = []
-
-    def run(*words: Any, timeout: float | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
-        deadlines.append(timeout)
-        return subprocess.CompletedProcess(words, 0, "", "")
-
-    (tmp_path / "schema.sql").touch()
-    monkeypatch.setattr(mariadb, "PREPARATIONS", (tmp_path / "schema.sql",))
-    monkeypatch.setattr(subprocess, "run", run)
-    MariaDb(tmp_path).prepare()
-    assert deadlines
-    assert None not in deadlines
+    quorum.view = replace(quorum.view, record=replace(ALONE, holder="database-2"))
+    made.step()
+    assert "kill" in database.done
+    assert made.memory.gate == "drop"
 
 
-def test_a_sentence_is_logged_when_it_changes_and_not_every_second(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        run(agent(Database()), 30)
-    sentences = [record.getMessage() for record in caplog.records]
-    assert len(sentences) == len(set(sentences)) <= 4
+def test_what_does_not_work_leaves_the_state_as_it_was_and_drops_the_rest(made: Agent, database: Database) -> None:
+    database.now = replace(WRITABLE, read_only=True)
+    database.broken = {"stamp"}
+    made.step()
+    assert "open" not in database.done
+    database.broken = set()
+    made.step()
+    assert "open" in database.done
 
 
-def test_the_replication_password_is_never_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
-        run(agent(Database(broken={"follow 10.0.0.22"}), role="backup"), 5)
-    assert caplog.text
-    assert CONFIG.replication_password not in caplog.text
+def test_a_change_without_an_answer_is_in_doubt_until_the_record_was_written_again(made: Agent, quorum: Quorum) -> None:
+    made.step()
+    made.ask(Wish.PAUSE)
+    quorum.lost = {"swap"}
+    made.step()
+    assert made.memory.doubt == "write"
+    made.asked = None
+    quorum.lost = {"read"}
+    made.step()
+    assert made.memory.doubt == "write"
+    quorum.lost = set()
+    before = quorum.view.record_revision
+    made.step()
+    assert not made.memory.doubt
+    assert quorum.view.record_revision > before
+
+
+def test_a_promise_is_given_unless_a_bid_is_under_way(made: Agent) -> None:
+    assert made.promise(10.0)
+    assert made.memory.promised_until > 0
+    made.memory.state = State(bid_at=1.0)
+    assert not made.promise(10.0)
+
+
+def test_a_sentence_is_logged_when_it_changes(made: Agent, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "agent"):
+        made.step()
+        made.step()
+    assert len([line for line in caplog.messages if "holder alone" in line]) == 1
+
+
+def test_a_start_that_came_to_nothing_is_counted_until_one_answers(made: Agent, database: Database) -> None:
+    for instance in ("first", "", "second", ""):
+        database.running = instance
+        database.now = WRITABLE
+        made._account(instance or None, None, 1e12)
+    assert made.hands.failed_starts == 2
+    made._account("third", WRITABLE, 1e12)
+    assert made.hands.failed_starts == 0

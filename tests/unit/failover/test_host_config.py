@@ -63,18 +63,19 @@ def test_a_balancer_knows_whether_it_is_preferred_and_whom_to_ask(host: str, pre
 
 
 @pytest.mark.parametrize(
-    ("host", "role", "peer", "movers"),
+    ("host", "main", "peer", "movers"),
     [
-        ("database-1", "main", "10.0.0.22", ("10.0.0.21", "10.0.0.22")),
-        ("database-2", "backup", "10.0.0.21", ("10.0.0.22", "10.0.0.21")),
+        ("database-1", True, ("database-2", "10.0.0.22"), ("10.0.0.21", "10.0.0.22")),
+        ("database-2", False, ("database-1", "10.0.0.21"), ("10.0.0.22", "10.0.0.21")),
     ],
 )
 def test_a_database_host_knows_its_role_its_peer_and_the_address_of_the_pair(
-    host: str, role: str, peer: str, movers: tuple[str, ...], path: Path
+    host: str, main: bool, peer: tuple[str, str], movers: tuple[str, ...], path: Path
 ) -> None:
     path.write_text(content(host, "/etc/m2/agent.json"))
     config = agent_config(path)
-    assert (config.me, config.role, config.peer_ip, config.movers) == (host, role, peer, movers)
+    assert (config.me, config.main, (config.peer, config.peer_ip), config.movers) == (host, main, peer, movers)
+    assert (config.quorum[0], len(config.quorum), config.quorum[-1]) == (config.listen, 3, "10.0.0.31")
     assert config.addresses == (HeldAddress("database", "10.0.128.1", "private"),)
     assert config.replication_password == renderer().secrets.password("database/replication")
 

@@ -192,7 +192,7 @@ def test_the_record_holder_owns_every_moving_address_and_keepalived_is_not_insta
         for host in (main, backup):
             agent = json.loads(content(name, host.name, "/etc/m2/agent.json"))
             assert {a["name"] for a in agent["addresses"]} == {v.name for v in plan_of(name).vips}
-            assert agent["role"] == ("main" if host is main else "backup")
+            assert agent["main"] == (host is main)
     assert not [b.host for b in bundles_of(name).values() if "keepalived" in b.packages]
 
 
@@ -200,7 +200,8 @@ def test_the_record_holder_owns_every_moving_address_and_keepalived_is_not_insta
 def test_a_single_database_has_no_peer_no_mover_and_no_quorum(name: str) -> None:
     [host] = plan_of(name).with_role("database")
     agent = json.loads(content(name, host.name, "/etc/m2/agent.json"))
-    assert (agent["role"], agent["peer_ip"], agent["addresses"], agent["movers"]) == ("main", None, [], [])
+    assert agent["main"]
+    assert (agent["peer"], agent["addresses"], agent["movers"], agent["quorum"]) == (None, [], [], [])
     assert not has(name, host.name, "/etc/m2/mover.token")
     gui = json.loads(content(name, host.name, "/etc/m2/gui.json"))
     assert (gui["main"]["name"], gui["backup"]) == (host.name, None)

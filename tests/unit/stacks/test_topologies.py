@@ -115,6 +115,8 @@ OTHER_VALUES: dict[str, object] = {
     "concurrent_calls": 2000,
     "cps": 400,
     "records_days": 120,
+    "takeover_after": 5,
+    "failback_after": 60,
     "cores": 3,
     "gui_on": "database",
     "sip_address": "198.51.100.77",
