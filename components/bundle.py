@@ -185,6 +185,11 @@ def openings(plan: SitePlan, host: HostPlan) -> tuple[Opening, ...]:
     return tuple(opened)
 
 
+def role_openings(plan: SitePlan, host: HostPlan) -> tuple[RoleOpening, ...]:
+    """What the roles of `host` open, as they wrote it: to groups, and not yet to addresses. Raises BundleError."""
+    return tuple(opening for role in _roles(plan, host) for opening in role.opens)
+
+
 def _roles(plan: SitePlan, host: HostPlan) -> list[Role]:
     return [_role(plan, host, name) for name in (BASE, *host.roles)]
 

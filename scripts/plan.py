@@ -16,6 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from components.clouds.hetzner_types import server_types
+from costs import sources
+from costs.estimate import Estimator
+from costs.settings import compare, from_config
+from scripts import prices
 from stacks import addressing, sizing
 from stacks.settings import Region
 from stacks.sizing import Codec, Demand, Size, Wish
@@ -74,6 +78,23 @@ def lines(proposal: Proposal) -> Iterator[str]:
     yield f"  figures: {sizing.FIGURES.source}"
 
 
+def cost(proposal: Proposal) -> str:
+    """What it costs a month: net, with its media traffic, and from when the prices are. Raises PricesError."""
+    demand = proposal.demand
+    config = {
+        "m2:topology": proposal.topology,
+        "m2:region": proposal.region,
+        "m2:concurrent_calls": demand.calls,
+        "m2:cps": demand.cps,
+        "m2:codec": demand.codec,
+        "m2:admins": {"ssh_from": ["192.0.2.1/32"], "ssh_keys": ["ssh-ed25519 AAAA nobody"]},
+    }
+    hetzner, _ = prices.providers(offline=True)
+    known, _ = sources.load(hetzner, prices.today(), sources.default_cache())
+    estimate = Estimator({known.provider: known}).stack(compare(None, from_config("planned", config)))
+    return f"{estimate.after} a month net, by the prices of {known.name} of {known.day}"
+
+
 def table(proposal: Proposal) -> Table:
     """Its servers."""
     shown = Table("host", "servers", "type", "vCPUs", box=None, pad_edge=False)
@@ -102,6 +123,7 @@ def main(
     for line in lines(proposal):
         say.print(line, markup=False, soft_wrap=True)
     say.print(table(proposal))
+    say.print(f"cost: {cost(proposal)}; more with scripts/cost_preview", markup=False, soft_wrap=True)
     say.print(f"make it: scripts/new_stack {proposal.topology} {region} --cc {cc} --cps {cps}", markup=False)
 
 

@@ -18,7 +18,7 @@ from scripts import localcloud
 
 PROJECT = localcloud.PROJECT
 PYTHON = sys.executable
-PACKAGES = (*localcloud.HOST_PACKAGES, "sip-tester", "chromium")
+PACKAGES = (*localcloud.HOST_PACKAGES, "sip-tester", "chromium", "graphviz")
 STATIC = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),

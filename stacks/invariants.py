@@ -14,7 +14,7 @@ from components.openings import Opening
 from components.plan import Role, SitePlan
 
 QUORUM_SIZE = 3
-PRIVATE_SERVICES = {3306: "MariaDB", 2379: "etcd", 2380: "etcd", 8443: "the mover"}
+PRIVATE_SERVICES = {3306: "MariaDB", 2379: "etcd", 2380: "etcd", 8443: "the mover", 8444: "the agents"}
 """TCP ports that no public address may ever answer on."""
 
 SSH = 22

@@ -501,8 +501,8 @@ def _carriers_outside(carriers: list[Carrier], network: IPv4Network) -> Iterator
             yield f"carriers: {address} of {carrier.name} lies in network {network}; allowed: addresses outside of it"
 
 
-RESERVED_PORTS = (2379, 2380, 3306, 8443)
-"""etcd, MariaDB and the mover."""
+RESERVED_PORTS = (2379, 2380, 3306, 8443, 8444)
+"""etcd, MariaDB, the mover and the agents."""
 
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "carriers_in_database": ("full",),

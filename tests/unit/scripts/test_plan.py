@@ -50,6 +50,7 @@ def test_a_person_is_told_servers_media_records_and_how_to_go_on() -> None:
         "topology full in fsn1",
         "1,395 Mbit/s",
         "core      6",
+        " a month net, by the prices of ",
         "scripts/new_stack full fsn1 --cc 8000 --cps 700",
     ):
         assert part in told

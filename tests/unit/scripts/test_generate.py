@@ -8,12 +8,14 @@ from typing import get_args
 import pytest
 import yaml
 
+from components.plan import SitePlan
 from localcloud.engine.stackfile import wire
-from scripts import settings_table
-from scripts.settings_table import BEGIN, END, README, examples, in_readme, table
+from scripts import generate
+from scripts.drawing import Live, draw, fingerprint
+from scripts.generate import BEGIN, END, PICTURES, README, examples, in_readme, pictured, table
 from stacks.settings import Region, Settings, TopologyName, parse
 
-AGAIN = "run scripts/settings_table"
+AGAIN = "run scripts/generate"
 
 
 def test_the_readme_has_the_table_of_the_settings() -> None:
@@ -24,6 +26,13 @@ def test_the_readme_has_the_table_of_the_settings() -> None:
 @pytest.mark.parametrize("file", examples(), ids=lambda file: file.name)
 def test_an_example_is_the_one_that_is_made(file: Path) -> None:
     assert file.read_text() == examples()[file], AGAIN
+
+
+@pytest.mark.parametrize("plan", pictured(), ids=lambda plan: plan.stack)
+def test_a_picture_shows_what_there_is_and_the_readme_shows_the_picture(plan: SitePlan) -> None:
+    picture = PICTURES / f"{plan.stack}.svg"
+    assert picture.read_text().endswith(f"<!-- {fingerprint(draw(plan, Live()))} -->\n"), AGAIN
+    assert f"(stacks/pictures/{picture.name})" in README.read_text()
 
 
 def test_there_is_an_example_of_each_topology_and_the_full_one_in_each_region() -> None:
@@ -52,4 +61,4 @@ def test_no_default_opens_ssh_to_everybody() -> None:
 
 def test_only_what_is_between_the_marks_is_replaced() -> None:
     assert in_readme(f"a\n{BEGIN}old\n{END}b\n", "new\n") == f"a\n{BEGIN}new\n{END}b\n"
-    assert settings_table.README.name == "README.md"
+    assert generate.README.name == "README.md"

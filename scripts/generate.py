@@ -1,6 +1,6 @@
-"""Writes what is made from the settings: their table in README.md, and the example stack files.
+"""Writes what is made from the settings: their table in README.md, the example stack files, and their pictures.
 
-A test compares; after a change of a setting's description or default run this.
+Tests compare; after a change of a setting, of a topology or of what a role opens run this. It needs Graphviz.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from components.plan import SitePlan
+from scripts.draw import planned, render
+from scripts.drawing import Live
 from scripts.new_stack import STACKS, Answers, Sealed, text
 from stacks.settings import Region, Settings, TopologyName, group_of
 
+PICTURES = STACKS / "pictures"
 README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- settings: made by scripts/settings_table -->\n", "<!-- end of settings -->\n"
+BEGIN, END = "<!-- settings: made by scripts/generate -->\n", "<!-- end of settings -->\n"
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExample me@example.net"
 CARRIERS: tuple[Mapping[str, Any], ...] = (
     {"name": "wholesale-a", "addresses": ["192.0.2.10/32"]},
@@ -86,11 +90,18 @@ def examples() -> dict[Path, str]:
     }
 
 
+def pictured() -> list[SitePlan]:
+    """The stacks of which the README shows a picture: each topology once."""
+    return [planned(f"{topology}-fsn1", None) for topology in get_args(TopologyName)]
+
+
 def main() -> None:
     """Write them."""
     README.write_text(in_readme(README.read_text(), table()))
     for file, written in examples().items():
         file.write_text(written)
+    for plan in pictured():
+        render(plan, Live(), PICTURES, ("svg",))
 
 
 if __name__ == "__main__":
