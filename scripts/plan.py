@@ -92,7 +92,9 @@ def cost(proposal: Proposal) -> str:
     hetzner, _ = prices.providers(offline=True)
     known, _ = sources.load(hetzner, prices.today(), sources.default_cache())
     estimate = Estimator({known.provider: known}).stack(compare(None, from_config("planned", config)))
-    return f"{estimate.after} a month net, by the prices of {known.name} of {known.day}"
+    missing = len(estimate.unpriced)
+    without = f" WITHOUT {missing} parts that have no known price in {proposal.region}" if missing else ""
+    return f"{estimate.after} a month net{without}, by the prices of {known.name} of {known.day}"
 
 
 def table(proposal: Proposal) -> Table:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from datetime import date
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from costs import sources
 from scripts import plan
 from scripts.plan import PlanError, propose
 from stacks.sizing import Demand
@@ -65,3 +69,11 @@ def test_a_program_is_told_the_same() -> None:
 def test_what_there_is_not_is_named_with_what_there_is(words: tuple[str, str]) -> None:
     with pytest.raises(PlanError, match=rf"^{words[0]}: {words[1]}; allowed: "):
         ask("--cc", "10", "--cps", "1", *words)
+
+
+def test_what_has_no_known_price_is_said_aloud(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, _ = sources.load(sources.hetzner_provider(), date(2026, 11, 22), sources.default_cache())
+    dear = replace(known, net={key: price for key, price in known.net.items() if "ccx23" not in str(key)})
+    monkeypatch.setattr(sources, "load", lambda *_: (dear, ""))
+    told = ask("--cc", "300", "--cps", "20")
+    assert re.search(r"a month net WITHOUT [1-9] parts that have no known price in fsn1", told)
