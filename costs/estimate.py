@@ -181,6 +181,12 @@ class Estimator:
         return Charge(charge.what, charge.quantity, charge.amount.times(factor))
 
 
+def clouds(plans: Iterable[StackPlan]) -> set[str]:
+    """The providers whose prices these stacks need."""
+    packages = {change.kind.partition(":")[0] for plan in plans for change in plan.changes}
+    return {OFFERS[package].provider for package in packages & OFFERS.keys()}
+
+
 def _media_servers(changes: Iterable[Change], workload: Workload, side: str) -> Iterator[Inputs]:
     for change in changes:
         inputs = getattr(change, side)

@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from costs import as_json, comment, gather, report
-from costs.estimate import Assumptions, Estimator, Report
+from costs.estimate import Assumptions, Estimator, Report, clouds
 from costs.gather import BaselineError
 from costs.preview import PreviewError
 from costs.sources import PricesError
@@ -89,7 +89,7 @@ def make(
     every = sorted(stack for stack in {*now, *(before or {})} if not stack.endswith(LOCAL))
     wanted = stacks or ([] if previews else every)
     plans = gather.plans(wanted, previews, now, before)
-    lists, trouble = prices.used(offline)
+    lists, trouble = prices.used(() if offline else clouds(plans))
     estimator = Estimator(lists, assumptions)
     estimates = tuple(estimator.stack(plan) for plan in plans)
     return Report(estimates, tuple(lists.values()), assumptions, prices.today(), tuple(trouble))

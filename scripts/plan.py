@@ -89,7 +89,7 @@ def cost(proposal: Proposal) -> str:
         "m2:codec": demand.codec,
         "m2:admins": {"ssh_from": ["192.0.2.1/32"], "ssh_keys": ["ssh-ed25519 AAAA nobody"]},
     }
-    hetzner, _ = prices.providers(offline=True)
+    hetzner, _ = prices.providers(asked=())
     known, _ = sources.load(hetzner, prices.today(), sources.default_cache())
     estimate = Estimator({known.provider: known}).stack(compare(None, from_config("planned", config)))
     missing = len(estimate.unpriced)

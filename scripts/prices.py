@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, date, datetime
 from typing import Annotated
 
@@ -28,6 +28,8 @@ from scripts.localcloud import is_local
 
 PRICE_LIST_REGION = "us-east-1"
 """Where AWS serves its Price List (docs.aws.amazon.com, AWS Billing, Price List endpoints)."""
+
+EVERYBODY = (hetzner.PROVIDER, aws.PROVIDER)
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 say = Console(stderr=True, highlight=False)
@@ -58,11 +60,12 @@ def refresh(region: Region = None) -> None:
         say.print(f"{fresh.provider}: {len(fresh.net)} prices of {fresh.day}; look at the difference and commit it")
 
 
-def providers(regions: list[str] | None = None, offline: bool = False) -> tuple[Provider, Provider]:
-    """Hetzner and AWS, with what there is access to."""
-    if offline:
-        return sources.hetzner_provider(), sources.aws_provider()
-    return sources.hetzner_provider(_hetzner_access()), sources.aws_provider(_aws_access(regions or []))
+def providers(regions: list[str] | None = None, asked: Collection[str] = EVERYBODY) -> tuple[Provider, Provider]:
+    """Hetzner and AWS; those of `asked` with what there is access to."""
+    return (
+        sources.hetzner_provider(_hetzner_access() if hetzner.PROVIDER in asked else None),
+        sources.aws_provider(_aws_access(regions or []) if aws.PROVIDER in asked else None),
+    )
 
 
 def today() -> date:
@@ -85,6 +88,8 @@ def _hetzner_access() -> Callable[[date], Document] | None:
 
 
 def _aws_access(regions: list[str]) -> Callable[[date], Document] | None:
+    """Whoever is on an EC2 instance and means its role sets AWS_EC2_METADATA_DISABLED=false; others wait for nobody."""
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     session = boto3.Session()
     if session.get_credentials() is None:
         return None
@@ -101,9 +106,9 @@ def _aws_access(regions: list[str]) -> Callable[[date], Document] | None:
     return fetch
 
 
-def used(offline: bool) -> tuple[dict[str, PriceList], list[str]]:
-    """The list of each provider, and what there is to warn of."""
-    loaded = [sources.load(provider, today(), sources.default_cache()) for provider in providers(offline=offline)]
+def used(asked: Collection[str]) -> tuple[dict[str, PriceList], list[str]]:
+    """The list of each provider, live ones of those that are asked, and what there is to warn of."""
+    loaded = [sources.load(provider, today(), sources.default_cache()) for provider in providers(asked=asked)]
     lists = {prices.provider: prices for prices, _ in loaded}
     return lists, [warning for _, warning in loaded if warning]
 

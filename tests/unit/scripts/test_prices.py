@@ -38,7 +38,7 @@ def test_without_access_there_is_nothing_to_refresh_with() -> None:
 def test_a_token_gives_access_and_prices_of_today(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HCLOUD_TOKEN", TOKEN)
     monkeypatch.setenv("HCLOUD_ENDPOINT", f"{api.url}/v1")
-    lists, warnings = prices.used(offline=False)
+    lists, warnings = prices.used(prices.EVERYBODY)
     assert (lists["hetzner"].live, lists["hetzner"].day, warnings) == (True, prices.today(), [])
     assert not lists["aws"].live
 
@@ -46,7 +46,7 @@ def test_a_token_gives_access_and_prices_of_today(api: Api, monkeypatch: pytest.
 def test_a_wrong_token_is_told_without_showing_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HCLOUD_TOKEN", "wrong" * 10)
     monkeypatch.setenv("HCLOUD_ENDPOINT", f"{api.url}/v1")
-    lists, [warning] = prices.used(offline=False)
+    lists, [warning] = prices.used(prices.EVERYBODY)
     assert not lists["hetzner"].live
     assert "did not give them" in warning
     assert "wrongwrong" not in warning
@@ -60,10 +60,10 @@ def test_the_local_clouds_list_is_made_of_the_snapshot_and_no_source_for_one(mon
     assert prices.providers()[0].fetch is None
 
 
-def test_offline_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_not_asked_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HCLOUD_TOKEN", TOKEN)
     monkeypatch.setenv("HCLOUD_ENDPOINT", "http://127.0.0.1:9/v1")
-    lists, warnings = prices.used(offline=True)
+    lists, warnings = prices.used(())
     assert not lists["hetzner"].live
     assert warnings == []
 
