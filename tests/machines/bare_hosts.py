@@ -115,6 +115,7 @@ class Host:
             with suppress(ProcessLookupError):
                 process.kill()
             process.wait(10)
+        self.started.clear()
 
     def _inside(self) -> list[str]:
         return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--uts", "chroot", str(self.folder / "root")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -50,9 +51,9 @@ class Server:
         words = ("--defaults-file=/etc/m2/mariadb.cnf", f"--init-rpl-role={role}", "--innodb-buffer-pool-size=32M")
         self.process = self.host.start("/usr/sbin/mariadbd", *words, *more, log="mariadbd.log")
 
-    def let_replicate(self) -> None:
+    def let_replicate(self, hosts: str = "10.77.0.0/255.255.255.0") -> None:
         """The user that the other members replicate with."""
-        user = "replication@'10.77.0.0/255.255.255.0'"
+        user = f"replication@'{hosts}'"
         self.sql(f"GRANT REPLICATION SLAVE ON *.* TO {user} IDENTIFIED BY '{PASSWORD}' REQUIRE SSL")
 
     def kill(self) -> None:
@@ -94,6 +95,13 @@ class Server:
         """The test's table."""
         return [row["i"] for row in self.sql("SELECT i FROM m2.x ORDER BY i")]
 
+    def rows_or_none(self) -> list[int]:
+        """The same; empty while the table is not there."""
+        try:
+            return self.rows()
+        except pymysql.MySQLError:
+            return []
+
     def replica(self) -> dict[str, Any]:
         """SHOW SLAVE STATUS; empty without replication."""
         return dict(*self.sql("SHOW SLAVE STATUS"))
@@ -121,23 +129,48 @@ class Server:
         return (self.host.folder / "mariadbd.log").read_text()
 
 
+@dataclass(frozen=True)
+class Fleet:
+    """Hosts on which servers can be born again and again from one installation."""
+
+    hosts: Mapping[str, Host]
+    template: Path
+
+    def born(self, *names: str) -> tuple[Server, ...]:
+        """Servers that have not been started, with empty databases; the n-th host has server_id n."""
+        return tuple(self._born(self.hosts[name]) for name in names)
+
+    def end(self) -> None:
+        """Kill what runs, and let everybody reach everybody again."""
+        for host in self.hosts.values():
+            host.stop()
+            host.link("up")
+
+    def _born(self, host: Host) -> Server:
+        data = host.folder / "srv/database/mysql"
+        shutil.rmtree(data, ignore_errors=True)
+        (host.folder / "mariadbd.log").unlink(missing_ok=True)
+        subprocess.run(["cp", "-a", self.template, data], check=True)
+        return Server(host, MariaDb(data, str(host.folder / "run/mysqld/mysqld.sock")))
+
+
 @contextmanager
-def servers(folder: Path, names: Mapping[str, str]) -> Iterator[dict[str, Server]]:
-    """Installed and not yet started servers by name, with these addresses; the n-th has server_id n."""
-    with hosts(folder, names) as made:
-        template: Path | None = None
-        found = {}
-        for number, (name, host) in enumerate(made.items(), 1):
+def fleet(folder: Path, addresses: Mapping[str, str]) -> Iterator[Fleet]:
+    """Hosts by name with these addresses, each with its configuration."""
+    with hosts(folder, addresses) as made:
+        for number, host in enumerate(made.values(), 1):
             configure(host, number)
-            data = host.folder / "srv/database/mysql"
-            if template:
-                subprocess.run(["cp", "-a", template, data], check=True)
-            else:
-                done = host.run(*INSTALL.split())
-                assert done.returncode == 0, done.stdout + done.stderr
-                template = data
-            found[name] = Server(host, MariaDb(data, str(host.folder / "run/mysqld/mysqld.sock")))
-        yield found
+        first = next(iter(made.values()))
+        done = first.run(*INSTALL.split())
+        assert done.returncode == 0, done.stdout + done.stderr
+        template = folder / "template"
+        shutil.move(first.folder / "srv/database/mysql", template)
+        yield Fleet(made, template)
+
+
+def authority(host: Host) -> ssl.SSLContext:
+    """For a client on this host."""
+    return ssl.create_default_context(cafile=str(host.folder / "etc/m2/tls/ca.pem"))
 
 
 def configure(host: Host, number: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machines.databases import PASSWORD, Server, servers
+from tests.machines.databases import PASSWORD, Server, fleet
 from tests.machines.lab import until
 
 pytestmark = pytest.mark.machines
@@ -57,8 +57,8 @@ class Pair:
 
 @pytest.fixture
 def pair(no_cloud: None, tmp_path: Path) -> Iterator[Pair]:
-    with servers(tmp_path, {"database-1": "10.77.0.1", "database-2": "10.77.0.2"}) as made:
-        one, two = made.values()
+    with fleet(tmp_path, {"database-1": "10.77.0.1", "database-2": "10.77.0.2"}) as made:
+        one, two = made.born(*made.hosts)
         one.start()
         one.let_replicate()
         one.database.open()
