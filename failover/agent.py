@@ -48,8 +48,9 @@ GUARD = 0.05
 LOOK_TIMEOUT = 1.0
 WISH_LASTS = 60.0
 LEAVING_LASTS = 60.0
-LOOK_AFTER_QUORUM = 10.0
+LOOK_AROUND = 10.0
 QUORUM_TIMEOUT = 2.0
+PROBE_TIMEOUT = 4.0
 
 log = logging.getLogger("agent")
 
@@ -93,6 +94,7 @@ class Agent:
         self._instance: str | None = None
         self._has_tls: str | None = None
         self.quorum_missing: tuple[str, ...] = ()
+        self.path_trouble = ""
         self._promises = threading.Lock()
         hands.wish_done = self._forget_wish
 
@@ -158,18 +160,34 @@ class Agent:
                 log.debug("%s does not answer: %s", self.me.peer, error)
             time.sleep(ASK_SOON if self.decision.soon else max(0.0, began + TICK - now()))
 
-    def look_after_quorum(self) -> None:
-        """Know who is well; and a quorum that has to elect when the holder dies costs the takeover a second."""
-        etcd = self.hands.etcd
-        while etcd is not None:
-            well = etcd.healthy(QUORUM_TIMEOUT)
+    def look_around(self) -> None:
+        """What changes slowly: who of the quorum is well, who leads it, and where clients' packets really go."""
+        while self.hands.etcd is not None:
+            well = self.hands.etcd.healthy(QUORUM_TIMEOUT)
             self.quorum_missing = tuple(member for member in self.config.quorum if member not in well)
-            try:
-                if self.seen.record and self.seen.record.holder == self.me.name:
-                    etcd.lead_elsewhere(ETCD_TIMEOUT)
-            except EtcdError as error:
-                log.debug("the lead was not moved: %s", error)
-            time.sleep(LOOK_AFTER_QUORUM)
+            holds = self.seen.record is not None and self.seen.record.holder == self.me.name
+            if holds:
+                self._lead_elsewhere(self.hands.etcd)
+            self.path_trouble = self._path() if holds and self.seen.routed == self.me.name else ""
+            time.sleep(LOOK_AROUND)
+
+    def _lead_elsewhere(self, etcd: Etcd) -> None:
+        """A quorum that has to elect a leader when the holder dies costs the takeover a second."""
+        try:
+            etcd.lead_elsewhere(ETCD_TIMEOUT)
+        except EtcdError as error:
+            log.debug("the lead was not moved: %s", error)
+
+    def _path(self) -> str:
+        """The cloud says that the address is here; whether it is so, only somebody else can see."""
+        address = self.config.addresses[0].ip
+        try:
+            answers = self.hands.peer.probe(address, PROBE_TIMEOUT) if self.hands.peer else self.me.name
+        except PeerError:
+            return ""
+        return (
+            "" if answers == self.me.name else f"seen from {self.me.peer}, {answers or 'nobody'} answers at {address}"
+        )
 
     def _lease_now(self) -> Seen:
         memory = self.memory
@@ -377,7 +395,7 @@ def main() -> int:
     config = agent_config(CONFIG)
     agent = _build(config)
     people = People(agent)
-    _in_background(agent.guard, agent.listen_to_peer, agent.look_after_quorum, people.serve)
+    _in_background(agent.guard, agent.listen_to_peer, agent.look_around, people.serve)
     if config.peer:
         asked = ForPeer(agent, agent.hands.database, tls_context(ssl.Purpose.SERVER_AUTH))
         server = PeerServer(config.listen, PORT, tls_context(ssl.Purpose.CLIENT_AUTH), config.peer, asked)

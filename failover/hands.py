@@ -81,7 +81,7 @@ class Hands:
             Do.KICK_STRANGERS: lambda: self.database.kick_strangers(self.me.peer_ip),
             Do.STOP_RECEIVING: self.database.stop_io,
             Do.START_RECEIVING: self.database.start_io,
-            Do.STOP_FOLLOWING: self.database.stop_following,
+            Do.STOP_FOLLOWING: self._stop_following,
             Do.FOLLOW: lambda: self.database.follow(self.me.peer_ip, self.config.replication_password, demote=True),
             Do.STAMP: self._stamp,
             Do.OPEN: self.database.open,
@@ -190,6 +190,11 @@ class Hands:
     def _close(self) -> None:
         self.database.close()
         self.database.drop_clients()
+
+    def _stop_following(self) -> None:
+        """Readers that came while this was the backup go where the backup is now."""
+        self.database.drop_clients()
+        self.database.stop_following()
 
     def _prepare(self) -> None:
         """Beside the loop: its statements wait for the backup as all do."""

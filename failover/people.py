@@ -109,7 +109,7 @@ class People:
         alarms = [agent.decision.sentence] if agent.decision.alarm else []
         if agent.quorum_missing:
             alarms.append(f"of the quorum are missing: {', '.join(agent.quorum_missing)}")
-        return [*alarms, *([agent.hands.addresses.trouble] if agent.hands.addresses.trouble else [])]
+        return [*alarms, *filter(None, (agent.hands.addresses.trouble, agent.path_trouble))]
 
     def _move(self, wish: Wish) -> Answer:
         self._ready_to_hand_over()
