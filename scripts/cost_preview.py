@@ -24,12 +24,14 @@ from costs import as_json, comment, gather, report
 from costs.estimate import Assumptions, Estimator, Report, clouds
 from costs.gather import BaselineError
 from costs.preview import PreviewError
+from costs.settings import from_stack_file
 from costs.sources import PricesError
 from costs.thresholds import Threshold, ThresholdError
-from scripts import prices
+from scripts import mermaid, prices
 from stacks.settings import SettingsError
 
 PROJECT = Path(__file__).parent.parent
+MOST_PICTURES = 6
 HOURS = str(Assumptions.hours)
 LOCAL = "-local"
 """How stacks on the local cloud end: they cost nothing."""
@@ -54,7 +56,7 @@ FailAbove = Annotated[list[str] | None, typer.Option(help="500, 'EUR 500', +50, 
 Hours = Annotated[str, typer.Option(help="hours a month at the full number of calls, for media traffic")]
 Vat = Annotated[str, typer.Option(help="percent to add to the net prices")]
 Offline = Annotated[bool, typer.Option("--offline", help="only the snapshots, even where there is access")]
-Picture = Annotated[Path | None, typer.Option(help="a Mermaid drawing to show in the Markdown")]
+Pictures = Annotated[bool, typer.Option(help="of the stacks, in the Markdown")]
 
 
 def main(
@@ -67,12 +69,12 @@ def main(
     hours: Hours = HOURS,
     vat: Vat = "0",
     offline: Offline = False,
-    picture: Picture = None,
+    pictures: Pictures = True,
 ) -> None:
     thresholds = [Threshold.parse(text) for text in fail_above or []]
     assumptions = Assumptions(_number("--hours", hours, 744), _number("--vat", vat, 100))
     found = make(stacks, preview or [], baseline, assumptions, offline)
-    _write(found, form, output, picture)
+    _write(found, form, output, _drawings(found) if pictures and form is Form.MARKDOWN else "")
     crossed = [sentence for threshold in thresholds for sentence in threshold.crossed(found)]
     for sentence in crossed:
         say.print(sentence, style="red", markup=False, soft_wrap=True)
@@ -105,7 +107,15 @@ def _number(option: str, text: str, most: int) -> Decimal:
     return number
 
 
-def _write(found: Report, form: Form, output: Path | None, picture: Path | None) -> None:
+def _drawings(found: Report) -> str:
+    """Of the first stacks that there are settings for; a preview alone does not tell roles and ports."""
+    files = gather.stack_files(PROJECT)
+    drawn = [stack.plan.stack for stack in found.stacks if stack.plan.stack in files][:MOST_PICTURES]
+    plans = [from_stack_file(stack, files[stack]).plan for stack in drawn]
+    return "\n\n".join(f"{plan.stack}\n\n```mermaid\n{mermaid.flowchart(plan)}\n```" for plan in plans)
+
+
+def _write(found: Report, form: Form, output: Path | None, drawings: str) -> None:
     if form is Form.TABLE and output:
         with output.open("w") as stream:
             _show(found, Console(file=stream, highlight=False))
@@ -113,8 +123,7 @@ def _write(found: Report, form: Form, output: Path | None, picture: Path | None)
     if form is Form.TABLE:
         _show(found, Console(highlight=False))
         return
-    drawing = f"```mermaid\n{picture.read_text()}\n```" if picture else ""
-    text = json.dumps(as_json.document(found), indent=2) if form is Form.JSON else comment.markdown(found, drawing)
+    text = json.dumps(as_json.document(found), indent=2) if form is Form.JSON else comment.markdown(found, drawings)
     if output:
         output.write_text(text + "\n")
     else:

@@ -162,9 +162,14 @@ def test_vat_is_added_where_it_is_asked_for(
     assert gross == pytest.approx(net * 1.19)
 
 
-def test_a_picture_is_part_of_the_comment(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_picture_of_the_stack_is_part_of_the_comment(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "stack.mmd").write_text("flowchart LR\n  a --> b")
-    assert run(monkeypatch, STACK, "--format", "markdown", "--picture", str(tmp_path / "stack.mmd")) == 0
-    assert "```mermaid\nflowchart LR\n  a --> b\n```" in capsys.readouterr().out
+    write(project, STACK, cores=3)
+    assert run(monkeypatch, STACK, "--format", "markdown") == 0
+    text = capsys.readouterr().out
+    assert "```mermaid\nflowchart LR\n" in text
+    assert 'n_core["3 x core<br>ccx23<br>core"]' in text
+    assert "n_sip_address -.-> n_balancer" in text
+    assert run(monkeypatch, STACK, "--format", "markdown", "--no-pictures") == 0
+    assert "mermaid" not in capsys.readouterr().out
