@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from components import release
+from components import drain, release
 from components.bundle import Bundle, Renderer, Secrets, openings
 from components.clouds import Cloud, HostSpec, Machine, MovingAddress, Scope
 from components.logins import Bastion, Logins
@@ -47,6 +47,7 @@ class Site(pulumi.ComponentResource):
         self._addresses = {host.name: self._cloud.address(host) for host in self.plan.hosts}
         self._moving = {vip.name: self._cloud.moving_address(vip) for vip in self.plan.vips}
         self._release = release.hooks(self.plan, self._logins)
+        self._drain = drain.hooks(self.plan, self._logins, lambda name: self.secrets.host_key(name).public)
         self.register_outputs({})
 
     def vip(self, name: str) -> MovingAddress:
@@ -56,9 +57,14 @@ class Site(pulumi.ComponentResource):
     def machine(self, host: HostPlan, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> Machine:
         """The server of `host`, child of `parent`, made after the resources of `after`."""
         user_data = pulumi.Output.secret(self._renderer({}).user_data(host))
-        hooks = self._release if host.name in release.pair(self.plan) else None
-        spec = HostSpec(host, user_data, self._login_key, parent, after, hooks)
+        spec = HostSpec(host, user_data, self._login_key, parent, after, self._asks(host))
         return self._cloud.host(spec, self._network, self._addresses[host.name], openings(self.plan, host))
+
+    def _asks(self, host: HostPlan) -> pulumi.ResourceHookBinding | None:
+        """The database pair, or a core, before the server of `host` goes."""
+        if host.name in release.pair(self.plan):
+            return self._release
+        return self._drain if "core" in host.roles else None
 
     def bundle(self, host: HostPlan) -> pulumi.Output[Bundle]:
         """What `host` is given. It waits only for the addresses that its files name."""

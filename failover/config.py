@@ -47,12 +47,17 @@ class MoverConfig:
 
 @dataclass(frozen=True)
 class SipAddressConfig:
-    """A balancer's addresses and whom to ask for them; `preferred` is the member with the higher priority."""
+    """A balancer's addresses and whom to ask for them; `preferred` is the member with the higher priority.
+
+    `peer` is the other member's private address, where its Kamailio answers at `port`.
+    """
 
     me: str
     preferred: bool
     addresses: tuple[str, ...]
     movers: tuple[str, ...]
+    peer: str
+    port: int
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def mover_from(raw: Mapping[str, Any]) -> MoverConfig:
 def sip_address_config(path: Path) -> SipAddressConfig:
     """Read /etc/m2/sip-address.json."""
     raw = _read(path)
-    return SipAddressConfig(raw["me"], raw["preferred"], tuple(raw["addresses"]), tuple(raw["movers"]))
+    return SipAddressConfig(**{**raw, "addresses": tuple(raw["addresses"]), "movers": tuple(raw["movers"])})
 
 
 def agent_config(path: Path) -> AgentConfig:

@@ -213,8 +213,17 @@ def test_a_server_of_the_database_pair_is_changed_and_deleted_only_after_its_rel
     """Protected or not."""
     in_pair = host.startswith("database-")
     for hooks in (server(host).request.hooks, server(host, unprotected()).request.hooks):
-        assert list(hooks.before_update) == (["release-before-update"] if in_pair else [])
+        assert ("release-before-update" in hooks.before_update) == in_pair
         assert ("release-before-delete" in hooks.before_delete) == in_pair
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_core_is_stopped_and_deleted_only_after_its_calls(host: str) -> None:
+    """Protected or not."""
+    is_core = host.startswith("core-")
+    for hooks in (server(host).request.hooks, server(host, unprotected()).request.hooks):
+        assert ("drain-before-update" in hooks.before_update) == is_core
+        assert ("drain-before-delete" in hooks.before_delete) == is_core
 
 
 @pytest.mark.parametrize("host", ["core-1", "core-2"])

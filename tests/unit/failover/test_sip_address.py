@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from failover.config import SipAddressConfig
 from failover.mover_client import MoverError
 from failover.sip_address import RECHECK, TICK, State, after_vrrp, step, wanted
 
-MAIN = SipAddressConfig("balancer-1", True, ("sip", "sip-private"), ("10.0.0.21", "10.0.0.22"))
-BACKUP = replace(MAIN, me="balancer-2", preferred=False)
+MAIN = SipAddressConfig("balancer-1", True, ("sip", "sip-private"), ("10.0.0.21", "10.0.0.22"), "10.0.0.12", 5060)
+BACKUP = replace(MAIN, me="balancer-2", preferred=False, peer="10.0.0.11")
 MASTER = State(master=True)
 CLAIMED = State(master=True, claimed=frozenset({"sip", "sip-private"}))
 
@@ -87,7 +88,9 @@ class Host:
     cloud: Cloud
     state: State = field(default_factory=State)
     vrrp: str = "BACKUP"
+    heard: float = 0.0
     frozen: bool = False
+    peer_answers: bool = True
 
     def holders(self) -> dict[str, str | None]:
         self.cloud.looks += 1
@@ -107,9 +110,9 @@ class Host:
             return
         mover: Any = self
         self.cloud.now = now
-        self.state = after_vrrp(self.state, self.vrrp, now)
+        self.state = after_vrrp(self.state, self.vrrp, now, self.heard)
         if self.state.master and now >= self.state.next_look:
-            self.state = step(self.config, self.state, mover, now)
+            self.state = step(self.config, self.state, mover, now, lambda: self.peer_answers)
 
 
 def pair() -> tuple[Cloud, Host, Host]:
@@ -208,7 +211,7 @@ def test_a_movers_silence_is_told_and_asked_about_again_a_second_later(caplog: p
             raise MoverError("10.0.0.21: timed out; 10.0.0.22: timed out")
 
     silent: Any = Silent()
-    after = step(MAIN, MASTER, silent, 100.0)
+    after = step(MAIN, MASTER, silent, 100.0, lambda: True)
     assert after.next_look == 100.0 + TICK
     assert "10.0.0.21: timed out" in caplog.text
 
@@ -236,4 +239,86 @@ def test_vrrps_state_is_what_the_notify_script_wrote(
     monkeypatch.setattr(sip_address, "VRRP_STATE", tmp_path / "vrrp")
     if text is not None:
         (tmp_path / "vrrp").write_text(text)
-    assert sip_address.vrrp_state() == state
+    assert sip_address.vrrp_state()[0] == state
+
+
+def test_a_master_that_hears_of_another_one_looks_within_a_second() -> None:
+    """A thawed main stays master without a transition while the addresses are at the backup."""
+    cloud, main, _ = pair()
+    run(3, main)
+    cloud.holders |= held_by("balancer-2")
+    main.vrrp, main.heard = "MASTER_RX_LOWER_PRI", 3.0
+    run(2, main, begin=3)
+    assert cloud.holders["sip"] == "balancer-1"
+
+
+def test_a_burst_of_notifications_is_one_look_a_second() -> None:
+    cloud, main, _ = pair()
+    begin = run(3, main)
+    looks = cloud.looks
+    for now in range(40):
+        main.vrrp, main.heard = "MASTER_RX_LOWER_PRI", float(now + 1)
+        main.tick(begin + now / 10)
+    assert cloud.looks - looks <= 5
+
+
+def test_the_backup_claims_again_from_a_main_that_is_silent_and_ever_more_rarely() -> None:
+    """VRRP is cut, the main took the addresses back, and then it dies: the backup sees no transition."""
+    cloud, main, backup = pair()
+    begin = run(20, main, backup)
+    backup.vrrp = "MASTER"
+    begin = run(60, main, backup, begin=begin)
+    assert cloud.holders["sip"] == "balancer-1"
+    main.frozen, backup.peer_answers = True, False
+    begin = run(12, backup, begin=begin)
+    assert cloud.holders["sip"] == cloud.holders["sip-private"] == "balancer-2"
+    cloud.moves.clear()
+    for _ in range(3600):
+        cloud.holders |= held_by("balancer-1")
+        begin = run(1, backup, begin=begin)
+    assert 2 <= len({at for at, _, _ in cloud.moves}) <= 6
+
+
+def handing_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, holders: list[dict[str, str | None]], peer_answers: bool
+) -> tuple[bool, float]:
+    """What comes of it, and after how many seconds."""
+    clock = [0.0]
+
+    class Mover:
+        def holders(self) -> dict[str, str | None]:
+            clock[0] += 0.5
+            return holders.pop(0) if len(holders) > 1 else holders[0]
+
+    mover: Any = Mover()
+    monkeypatch.setattr(sip_address, "HANDING_OVER", tmp_path / "hand-over")
+    monkeypatch.setattr(sip_address, "answers", lambda _: peer_answers)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    done = sip_address.hand_over(MAIN, mover)
+    assert (tmp_path / "hand-over").read_text() == "1\n"
+    return done, clock[0]
+
+
+def test_who_stops_waits_until_the_other_has_the_addresses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    on_the_way: list[dict[str, str | None]] = [
+        held_by("balancer-1"),
+        {"sip": "balancer-2", "sip-private": "balancer-1"},
+        held_by("balancer-2"),
+    ]
+    done, seconds = handing_over(monkeypatch, tmp_path, on_the_way, peer_answers=True)
+    assert done
+    assert seconds < 3
+
+
+def test_who_holds_nothing_stops_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert handing_over(monkeypatch, tmp_path, [held_by("balancer-2")], peer_answers=False) == (True, 0.5)
+
+
+@pytest.mark.parametrize(("peer_answers", "limit"), [(False, 8.0), (True, 17.0)])
+def test_who_stops_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, peer_answers: bool, limit: float
+) -> None:
+    done, seconds = handing_over(monkeypatch, tmp_path, [held_by("balancer-1")], peer_answers)
+    assert not done
+    assert seconds < limit
