@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -44,7 +45,10 @@ def choose(project: Path, stack: str, config_file: Path | None, local: bool) -> 
     """The pulumi CLI where there is one. Raises StackError for a real cloud without it."""
     pulumi = shutil.which("pulumi")
     if pulumi:
-        return Cli(pulumi, project, stack, config_file)
+        cli = Cli(pulumi, project, stack, config_file)
+        if local:
+            cli.make()
+        return cli
     if not local:
         raise StackError(
             f"{stack} is on a real cloud, which needs the pulumi CLI: https://www.pulumi.com/docs/install/"
@@ -106,7 +110,6 @@ class Cli:
     config_file: Path | None
 
     def preview(self) -> dict[str, Any]:
-        self._select()
         done = self._run("preview", "--json")
         plan = _json_of(done.stdout)
         if done.returncode:
@@ -115,7 +118,6 @@ class Cli:
         return plan
 
     def up(self, say: Console) -> None:
-        self._select()
         self._stream(say, "up", "--yes", "--skip-preview", "--suppress-outputs")
 
     def destroy(self, say: Console) -> None:
@@ -127,9 +129,12 @@ class Cli:
             raise StackError(done.stderr.strip())
         return dict(json.loads(done.stdout))
 
-    def _select(self) -> None:
-        """The CLI knows only stacks that were made once."""
-        done = self._run("stack", "select", "--create")
+    def make(self) -> None:
+        """The CLI knows only stacks that were made once. The stack's file stays as it is: the CLI writes another."""
+        with TemporaryDirectory() as folder:
+            shutil.copy(self.project / "Pulumi.yaml", folder)
+            words = [self.pulumi, "stack", "select", "--create", "--non-interactive", "--stack", self.stack]
+            done = subprocess.run(words, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
         if done.returncode:
             raise StackError(done.stderr.strip())
 

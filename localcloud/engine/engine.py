@@ -8,13 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from localcloud.engine.backend import Recorder
 from localcloud.engine.errors import EngineError, StoppedError
-from localcloud.engine.events import Diagnostic, Op, OutputLine, Progress, StepEnded, StepStarted
+from localcloud.engine.events import Diagnostic, Op, Progress, StepEnded, StepStarted
 from localcloud.engine.hooks import HookArgs, Hooks, When
 from localcloud.engine.ledger import Ledger
 from localcloud.engine.plan import (
@@ -31,15 +32,15 @@ from localcloud.engine.plan import (
 from localcloud.engine.planner import Planner
 from localcloud.engine.providers import PartialError, Provider, ProviderError, UnknownOutcomeError
 from localcloud.engine.registry import Registry
-from localcloud.engine.state import STACK_TYPE, Pending, Recorder, Resource, now
-from localcloud.engine.values import UNKNOWN, Change, Properties, has_unknown, plain
+from localcloud.engine.state import STACK_TYPE, Pending, Resource, now
+from localcloud.engine.values import UNKNOWN, Properties, has_unknown, plain, show_path
 
 COUNTED: dict[Op, str] = {
     "create": "create",
     "update": "update",
     "create-replacement": "replace",
     "delete": "delete",
-    "read": "read",
+    "import": "import",
 }
 
 
@@ -86,6 +87,7 @@ class Engine:
         wanted = goal.resource
         with self._recorded(wanted.urn):
             self._planner.claim(wanted.urn)
+            self._planner.take_over(goal)
             if self._mode.destroying:
                 return self._keep(wanted)
             if wanted.is_provider:
@@ -107,17 +109,15 @@ class Engine:
         urn = goal.resource.urn
         with self._recorded(urn):
             self._planner.claim(urn)
+            self._planner.take_over(goal)
             if self._mode.destroying or id_ in ("", UNKNOWN):
                 return Registered(urn, unknown=True)
             wanted = replace(self._planner.with_provider(goal).resource, id=id_, external=True)
             with self._step("read", urn):
-                outputs = self._read(wanted)
-                if outputs is None:
-                    raise ProviderError(f"{wanted.type} {id_!r} does not exist")
-                seen = replace(wanted, inputs={}, outputs=outputs)
+                seen = replace(wanted, outputs=self._must_read(wanted))
                 self.steps.append(Step("read", seen))
                 self._ledger.put(seen, self._ledger.old(urn))
-            return Registered(urn, id_, outputs)
+            return Registered(urn, id_, seen.outputs)
 
     def invoke(self, token: str, args: Properties, reference: str, version: str) -> Properties:
         if has_unknown(args):
@@ -167,6 +167,8 @@ class Engine:
             self._count("same")
         elif step.op == "update":
             new = self._update(step)
+        elif step.op == "import":
+            new = self._import(step)
         elif step.op == "create":
             new = self._create("create", step)
         else:
@@ -176,7 +178,7 @@ class Engine:
     def _replace(self, step: Step) -> Resource:
         try:
             self._refuse_protected(step)
-            self._emit(StepStarted("replace", step.urn, step.changes))
+            self._emit(StepStarted("replace", step.urn))
             for resource in step.first:
                 self._delete("delete-replaced", resource, replace(resource, pending_replacement=True))
         finally:
@@ -195,16 +197,32 @@ class Engine:
         old, new = step.old, replace(step.new, id=step.old.id)
         provider, wanted, outputs = self._provider(new), plain(new.inputs), plain(old.outputs)
         args = HookArgs(new, new_inputs=new.inputs, old_inputs=old.inputs, old_outputs=old.outputs)
-        with self._step("update", new.urn, step.changes):
+        with self._step("update", new.urn):
             self.hooks.run("BeforeUpdate", args)
             with self._pending("updating", old):
                 if self._mode.dry_run:
                     outputs = provider.preview(new.type, outputs, wanted)
                 else:
-                    outputs = provider.update(new.type, new.id, outputs, wanted, step.diff, self._log(new.urn))
+                    outputs = provider.update(new.type, new.id, outputs, wanted, step.diff)
                 new = replace(new, outputs=sealed(outputs, new), modified=now())
                 self._ledger.put(new, old)
             self._after("AfterUpdate", replace(args, resource=new, new_outputs=new.outputs))
+        return new
+
+    def _import(self, step: Step) -> Resource:
+        """What is there already is taken over if it is as the program wants it."""
+        wanted = replace(step.new, id=step.new.import_id)
+        with self._step("import", wanted.urn):
+            outputs = self._must_read(replace(wanted, inputs={}))
+            diff = self._provider(wanted).diff(wanted.type, {}, outputs, plain(wanted.inputs))
+            if diff.changes:
+                differs = ", ".join(sorted({show_path(path[:1]) for path in diff.changes}))
+                raise ProviderError(
+                    f"{wanted.name} cannot be imported: {wanted.id} differs in {differs}; write what is there"
+                )
+            new = replace(wanted, outputs=sealed(outputs, wanted), created=now(), modified=now())
+            self._ledger.put(new)
+            self._commit()
         return new
 
     def _create(self, op: Op, step: Step) -> Resource:
@@ -222,7 +240,7 @@ class Engine:
             outputs = {key: value for key, value in wanted.inputs.items() if key[:2] != "__"}
             return self._enter(step, "", outputs)
         try:
-            made = self._provider(wanted).create(wanted.type, wanted.name, plain(wanted.inputs), self._log(wanted.urn))
+            made = self._provider(wanted).create(wanted.type, wanted.name, plain(wanted.inputs))
         except PartialError as error:
             self._enter(step, error.resource_id, error.outputs, str(error))
             raise
@@ -258,8 +276,7 @@ class Engine:
             with self._pending("deleting", resource):
                 if resource.managed and not resource.retain_on_delete and not self._mode.dry_run:
                     inputs, outputs = plain(resource.inputs), plain(resource.outputs)
-                    log = self._log(resource.urn)
-                    self._provider(resource).delete(resource.type, resource.id, inputs, outputs, log)
+                    self._provider(resource).delete(resource.type, resource.id, inputs, outputs)
                 if left is ABSENT:
                     self._ledger.drop(resource)
                 else:
@@ -332,6 +349,12 @@ class Engine:
         inputs, outputs = plain(resource.inputs), plain(resource.outputs)
         return self._provider(resource).read(resource.type, resource.id, inputs, outputs)
 
+    def _must_read(self, resource: Resource) -> Properties:
+        outputs = self._read(resource)
+        if outputs is None:
+            raise ProviderError(f"{resource.type} {resource.id!r} does not exist")
+        return outputs
+
     # Around every operation.
 
     def _provider(self, resource: Resource) -> Provider:
@@ -353,12 +376,12 @@ class Engine:
             raise StoppedError(_text(error)) from error
 
     @contextmanager
-    def _step(self, op: Op, urn: str, changes: tuple[Change, ...] = ()) -> Iterator[None]:
+    def _step(self, op: Op, urn: str) -> Iterator[None]:
         """One operation: in a slot, announced, timed, counted."""
         with self._slots, self._recorded(urn):
             if self.stopping:
                 raise StoppedError(f"{urn} was not begun")
-            self._emit(StepStarted(op, urn, changes))
+            self._emit(StepStarted(op, urn))
             started, error = time.monotonic(), None
             try:
                 yield
@@ -378,7 +401,7 @@ class Engine:
             return
         operation = Pending(kind, resource)
         self._ledger.begin(operation)
-        self._recorder.commit()
+        self._commit()
         try:
             yield
         except UnknownOutcomeError:
@@ -387,7 +410,11 @@ class Engine:
             self._ledger.end(operation)
             raise
         self._ledger.end(operation)
-        self._recorder.commit()
+        self._commit()
+
+    def _commit(self) -> None:
+        if not self._mode.dry_run:
+            self._recorder.commit()
 
     def _after(self, when: When, args: HookArgs) -> None:
         """The work is done and saved: an error of such a hook fails the run and stops nothing."""
@@ -405,9 +432,6 @@ class Engine:
         self._emit(Diagnostic("error", message, urn))
         if stop:
             self.stop()
-
-    def _log(self, urn: str) -> Callable[[str], None]:
-        return lambda line: self._emit(OutputLine(urn, line))
 
 
 def _text(error: BaseException) -> str:

@@ -6,39 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from localcloud.engine.values import Change
-
 Op = Literal[
-    "same", "create", "update", "replace", "delete", "read", "refresh", "create-replacement", "delete-replaced"
+    "same",
+    "create",
+    "update",
+    "replace",
+    "delete",
+    "read",
+    "refresh",
+    "import",
+    "create-replacement",
+    "delete-replaced",
 ]
 Severity = Literal["info", "warning", "error"]
 
 
-class OfResource:
-    """Words for people, from a URN."""
-
-    urn: str
-
-    @property
-    def name(self) -> str:
-        return self.urn.rsplit("::", 1)[-1]
-
-    @property
-    def type(self) -> str:
-        return self.urn.split("::")[2].rsplit("$", 1)[-1] if self.urn else ""
-
-
 @dataclass(frozen=True)
-class StepStarted(OfResource):
-    """In a preview: what would be done. A replacement is announced as `replace`, then carried out in its two halves."""
+class StepStarted:
+    """In a preview: what would be done. A replacement is carried out in its two halves."""
 
     op: Op
     urn: str
-    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
-class StepEnded(OfResource):
+class StepEnded:
     """`error` is None when it went well."""
 
     op: Op
@@ -46,9 +38,17 @@ class StepEnded(OfResource):
     seconds: float
     error: str | None = None
 
+    @property
+    def name(self) -> str:
+        return self.urn.rsplit("::", 1)[-1]
+
+    @property
+    def type(self) -> str:
+        return self.urn.split("::")[2].rsplit("$", 1)[-1]
+
 
 @dataclass(frozen=True)
-class Diagnostic(OfResource):
+class Diagnostic:
     """From the engine, or from the program by `pulumi.log`."""
 
     severity: Severity
@@ -56,13 +56,5 @@ class Diagnostic(OfResource):
     urn: str = ""
 
 
-@dataclass(frozen=True)
-class OutputLine(OfResource):
-    """A line that a Command printed."""
-
-    urn: str
-    line: str
-
-
-Event = StepStarted | StepEnded | Diagnostic | OutputLine
+Event = StepStarted | StepEnded | Diagnostic
 Progress = Callable[[Event], None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from localcloud.engine.plan import ABSENT
+from localcloud.engine.plan import ABSENT, renamed
 from localcloud.engine.state import Deployment, Pending, Resource
 
 
@@ -49,6 +49,11 @@ class Ledger:
         with self._lock:
             old = [*self._old, ABSENT] if resource is ABSENT else self._old
             self._old = [changed if r is resource else r for r in old]
+
+    def rename(self, old: str, new: str, type_: str) -> None:
+        """Give an old entry another URN, also wherever an old entry refers to it."""
+        with self._lock:
+            self._old = [renamed(r, old, new, type_) for r in self._old]
 
     def begin(self, operation: Pending) -> None:
         with self._lock:

@@ -19,15 +19,12 @@ from localcloud.engine.events import Diagnostic, Progress, Severity
 from localcloud.engine.hooks import FIELDS, Hook, HookArgs
 from localcloud.engine.plan import Goal, Registered
 from localcloud.engine.state import Resource
-from localcloud.engine.values import decode, encode
+from localcloud.engine.values import Properties, decode, encode
 
 FEATURES = ("SECRETS", "RESOURCE_REFERENCES", "ALIAS_SPECS", "REPLACEMENT_TRIGGER", "RESOURCE_HOOKS")
 """The SDK refuses by itself the options whose feature is not announced: transforms, deletedWith and so on."""
 
 UNSUPPORTED = {
-    "aliases": "aliases",
-    "aliasURNs": "aliases",
-    "importId": "import",
     "deletedWith": "deleted_with",
     "replace_with": "replace_with",
     "hideDiffs": "hide_diffs",
@@ -73,12 +70,14 @@ class Monitor:
             urn=self._engine.urn(request.parent, request.type, request.name),
             custom=True,
             type=request.type,
-            inputs=decode(request.properties),
+            inputs=_given(request.properties),
             parent=request.parent,
             dependencies=tuple(sorted(request.dependencies)),
+            additional_secret_outputs=tuple(request.additionalSecretOutputs),
             source_position=self._position(request),
         )
-        done: Registered = self._engine.read(Goal(resource, request.provider, request.version), request.id)
+        goal = Goal(resource, self._aliases(request), request.provider, request.version)
+        done: Registered = self._engine.read(goal, request.id)
         return resource_pb2.ReadResourceResponse(urn=done.urn, properties=encode(done.outputs))
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802
@@ -103,7 +102,7 @@ class Monitor:
             urn=self._engine.urn(request.parent, request.type, request.name),
             custom=request.custom,
             type=request.type,
-            inputs={key: value for key, value in decode(request.object).items() if value is not None},
+            inputs=_given(request.object),
             parent=request.parent,
             protect=request.protect,
             dependencies=tuple(sorted(request.dependencies)),
@@ -114,10 +113,24 @@ class Monitor:
             ignore_changes=tuple(request.ignoreChanges),
             replace_on_changes=tuple(request.replaceOnChanges),
             replacement_trigger=decode(request.replacement_trigger),
+            import_id=request.importId,
             hooks={when: names for when, names in asked_hooks.items() if names},
         )
         asked = request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None
-        return Goal(resource, request.provider, request.version, asked)
+        return Goal(resource, self._aliases(request), request.provider, request.version, asked)
+
+    def _aliases(self, request: Any) -> tuple[str, ...]:
+        """As URNs. What an alias does not say is as the resource has it now."""
+        aliases = [*getattr(request, "aliasURNs", ())]
+        for alias in getattr(request, "aliases", ()):
+            spec = alias.spec
+            parent = "" if spec.noParent else spec.parentUrn or request.parent
+            urn = alias.urn or self._engine.urn(parent, spec.type or request.type, spec.name or request.name)
+            stack, project = urn.removeprefix("urn:pulumi:").split("::")[:2]
+            before = f"urn:pulumi:{stack}::{project}::"
+            after = f"urn:pulumi:{spec.stack or stack}::{spec.project or project}::"
+            aliases.append(after + urn.removeprefix(before))
+        return tuple(aliases)
 
     def _position(self, request: Any) -> str:
         """As the CLI stores it: relative to the project; nothing for what is outside of it."""
@@ -139,6 +152,10 @@ class EngineService:
 
     def RequirePulumiVersion(self, _: Any) -> Any:  # noqa: N802
         return engine_pb2.RequirePulumiVersionResponse()
+
+
+def _given(properties: Any) -> Properties:
+    return {key: value for key, value in decode(properties).items() if value is not None}
 
 
 def _refuse_unsupported(request: Any) -> None:

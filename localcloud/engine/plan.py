@@ -12,20 +12,7 @@ from dataclasses import dataclass, field, replace
 from localcloud.engine.events import Op
 from localcloud.engine.providers import Diff
 from localcloud.engine.state import Resource
-from localcloud.engine.values import (
-    Change,
-    Path,
-    Properties,
-    Secret,
-    Value,
-    changed_lines,
-    has_secret,
-    has_unknown,
-    lookup,
-    mask,
-    plain,
-    show_path,
-)
+from localcloud.engine.values import Path, Properties, Secret, Value, has_secret, has_unknown, plain
 
 ABSENT = Resource(urn="", custom=False, type="")
 """In the place of a resource that there was not, or will not be."""
@@ -33,9 +20,13 @@ ABSENT = Resource(urn="", custom=False, type="")
 
 @dataclass(frozen=True)
 class Goal:
-    """What the program wants: a resource with the inputs as given and its options, and what the state does not keep."""
+    """What the program wants: a resource with the inputs as given and its options, and what the state does not keep.
+
+    `aliases` are the URNs that it may have had before.
+    """
 
     resource: Resource
+    aliases: tuple[str, ...] = ()
     provider: str = ""
     version: str = ""
     delete_before_replace: bool | None = None
@@ -75,21 +66,6 @@ class Step:
     @property
     def urn(self) -> str:
         return self.new.urn or self.old.urn
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """For people: what differs, masked, with the lines that came and went."""
-        paths = sorted(self.diff.changes, key=show_path)
-        return tuple(self._change(path) for path in paths)
-
-    def _change(self, path: Path) -> Change:
-        stored = lookup(self.old.inputs, path)
-        before = mask(lookup(self.old.outputs, path) if stored is None else stored)
-        after = mask(lookup(self.new.inputs, path))
-        after = "[unknown]" if has_unknown(after) else after
-        added, removed = changed_lines(before, after)
-        replaces = path in self.diff.replaces
-        return Change(show_path(path), self.diff.changes[path], replaces, before, after, added, removed)
 
 
 def with_ignored(wanted: Resource, old: Resource) -> Properties:
@@ -160,8 +136,35 @@ def without_dependencies_on(resource: Resource, gone: set[str]) -> Resource:
     return replace(resource, dependencies=dependencies, property_dependencies=properties)
 
 
+def renamed(resource: Resource, old: str, new: str, type_: str) -> Resource:
+    """With another URN where the old one was, in its own place or in a reference."""
+
+    def other(urn: str) -> str:
+        return new + urn.removeprefix(old) if urn == old or urn.startswith(f"{old}::") else urn
+
+    properties = {key: [other(urn) for urn in urns] for key, urns in resource.property_dependencies.items()}
+    return replace(
+        resource,
+        urn=other(resource.urn),
+        type=type_ if resource.urn == old else resource.type,
+        parent=other(resource.parent),
+        provider=other(resource.provider),
+        dependencies=tuple(other(urn) for urn in resource.dependencies),
+        property_dependencies=properties,
+    )
+
+
 def urn_of(stack: str, project: str, parent: str, type_: str, name: str) -> str:
     """URNs carry the types of all parents but the stack's."""
     parents = parent.split("::")[2] if parent else ""
     prefix = f"{parents}$" if parents and parents != "pulumi:pulumi:Stack" else ""
     return f"urn:pulumi:{stack}::{project}::{prefix}{type_}::{name}"
+
+
+def inherited_alias(urn: str, parent: str, former_parent: str) -> str:
+    """What a child was called below a parent of another name; a name that begins with the parent's goes along."""
+    name, parent_name, former_name = (part.rsplit("::", 1)[1] for part in (urn, parent, former_parent))
+    if name.startswith(parent_name):
+        name = former_name + name.removeprefix(parent_name)
+    stack, project = former_parent.removeprefix("urn:pulumi:").split("::")[:2]
+    return urn_of(stack, project, former_parent, urn.split("::")[2].rsplit("$", 1)[-1], name)

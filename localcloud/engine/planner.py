@@ -6,7 +6,15 @@ import threading
 from dataclasses import replace
 
 from localcloud.engine.ledger import Ledger
-from localcloud.engine.plan import ABSENT, Goal, Step, is_triggered, with_ignored, with_replace_on_changes
+from localcloud.engine.plan import (
+    ABSENT,
+    Goal,
+    Step,
+    inherited_alias,
+    is_triggered,
+    with_ignored,
+    with_replace_on_changes,
+)
 from localcloud.engine.providers import Diff, ProviderError
 from localcloud.engine.registry import Registry
 from localcloud.engine.state import Resource
@@ -20,6 +28,7 @@ class Planner:
         self._ledger, self._registry = ledger, registry
         self._lock = threading.RLock()
         self._claimed: set[str] = set()
+        self._former: dict[str, str] = {}
         self._condemned: dict[str, threading.Event] = {}
 
     def claim(self, urn: str) -> None:
@@ -31,6 +40,21 @@ class Planner:
             condemned = self._condemned.get(urn)
         if condemned:
             condemned.wait()
+
+    def take_over(self, goal: Goal) -> None:
+        """The entry of an alias, or of an alias of the parent, goes on under the new URN."""
+        wanted = goal.resource
+        with self._lock:
+            if self._ledger.old(wanted.urn) is not ABSENT:
+                return
+            aliases = list(goal.aliases)
+            if former_parent := self._former.get(wanted.parent):
+                aliases += [inherited_alias(urn, wanted.parent, former_parent) for urn in (wanted.urn, *aliases)]
+            for alias in aliases:
+                if alias not in self._claimed and self._ledger.old(alias) is not ABSENT:
+                    self._ledger.rename(alias, wanted.urn, wanted.type)
+                    self._former[wanted.urn] = alias
+                    return
 
     def release(self, step: Step) -> None:
         """What was to go before a replacement has gone, or will not."""
@@ -49,7 +73,7 @@ class Planner:
     def _decide(self, goal: Goal) -> Step:
         wanted, old = goal.resource, self._ledger.old(goal.resource.urn)
         if old is ABSENT or old.external:
-            return Step("create", self._checked(wanted, ABSENT), old)
+            return Step("import" if wanted.import_id else "create", self._checked(wanted, ABSENT), old)
         if old.pending_replacement:
             return Step("replace", self._checked(wanted, ABSENT), old)
         new = self._checked(replace(wanted, inputs=with_ignored(wanted, old)), old)

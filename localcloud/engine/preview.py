@@ -40,7 +40,7 @@ class Plan:
 def _step(step: Step) -> dict[str, Any]:
     states = {"oldState": step.old, "newState": step.new}
     reasons = {"diffReasons": step.diff.changes, "replaceReasons": step.diff.replaces}
-    detailed = {
+    detailed = step.diff.detailed and {
         show_path(path): {"kind": f"{kind}-replace" if path in step.diff.replaces else kind, "inputDiff": False}
         for path, kind in step.diff.changes.items()
     }

@@ -23,6 +23,7 @@ from pathlib import Path
 import pulumi
 from pulumi.runtime import Settings, configure, run_in_stack, set_all_config
 
+from localcloud.engine.backend import Backend, Recorder
 from localcloud.engine.crypter import Crypter, new_salt, passphrase_of
 from localcloud.engine.engine import Engine, Mode
 from localcloud.engine.errors import EngineError, InterruptedRunError, StoppedError
@@ -32,9 +33,10 @@ from localcloud.engine.monitor import EngineService, Monitor
 from localcloud.engine.plan import Failure, urn_of
 from localcloud.engine.preview import Plan
 from localcloud.engine.providers import Configure, command, hcloud
+from localcloud.engine.providers.stacks import Stacks
 from localcloud.engine.registry import Registry
 from localcloud.engine.stackfile import add_salt, load_project, load_stack_file, salt_of, settings, wire
-from localcloud.engine.state import STACK_TYPE, Backend, Recorder
+from localcloud.engine.state import STACK_TYPE
 from localcloud.engine.values import Properties, mask, plain
 
 PROVIDERS: Mapping[str, Configure] = {"hcloud": hcloud.configure, "command": command.configure}
@@ -44,11 +46,15 @@ DELETE_HOOKS = {"BeforeDelete", "AfterDelete"}
 
 @dataclass(frozen=True)
 class Request:
-    """`config_file` instead of the project's own stack file; `parallel` operations at a time."""
+    """`config_file` instead of the project's own stack file; `parallel` operations at a time.
+
+    `targets` are refused: half a stack would be neither the old one nor the new.
+    """
 
     project_dir: Path
     stack: str
     config_file: Path | None = None
+    targets: tuple[str, ...] = ()
     parallel: int = 16
     providers: Mapping[str, Configure] = field(default_factory=lambda: PROVIDERS)
 
@@ -100,9 +106,13 @@ def refresh(request: Request, progress: Progress) -> Outcome:
 def outputs(request: Request, show_secrets: bool = False) -> Properties:
     """The stack's outputs as the last run left them."""
     files = _Files(request)
-    resources = files.backend.load(files.crypter(make=False)).resources
-    found: Properties = next((r.outputs for r in resources if r.type == STACK_TYPE), {})
+    found = _outputs_in(files.backend, files.crypter(make=False))
     return dict(plain(found) if show_secrets else mask(found))
+
+
+def _outputs_in(backend: Backend, crypter: Crypter | None) -> Properties:
+    resources = backend.load(crypter).resources
+    return next((r.outputs for r in resources if r.type == STACK_TYPE), {})
 
 
 class _Files:
@@ -124,11 +134,25 @@ class _Files:
             add_salt(self.stack_file, salt)
         return Crypter(salt, passphrase)
 
+    def outputs_of(self, name: str) -> Properties | None:
+        """Of another stack, `STACK` or `organization/PROJECT/STACK`, with the same passphrase; None without one."""
+        _, project, stack = ("organization", self.project.name, *name.split("/"))[-3:]
+        backend = Backend(self.backend.url, project, stack)
+        if not backend.exists():
+            return None
+        salt = backend.salt()
+        return _outputs_in(backend, Crypter(salt, passphrase_of(os.environ)) if salt else None)
+
 
 class _Session:
     """One run, from the lock to the last save. Leaving it raises what stopped it, unless a resource's failure did."""
 
     def __init__(self, request: Request, progress: Progress, mode: Mode) -> None:
+        if request.targets:
+            raise EngineError(
+                f"targets: {', '.join(request.targets)} are not supported by the embedded engine: leave them out, or "
+                "install the pulumi CLI"
+            )
         self._started = time.monotonic()
         self._request, self._progress, self._mode = request, progress, mode
         self._files = _Files(request)
@@ -165,9 +189,8 @@ class _Session:
     def _open(self) -> None:
         request, stack = self._request, (self._request.stack, self._files.project.name)
         self.ledger = Ledger(self._files.backend.load(self._crypter))
-        registry = Registry(
-            request.providers, self.config, self.ledger, lambda type_, name: urn_of(*stack, "", type_, name)
-        )
+        providers = {**request.providers, "pulumi": lambda _: Stacks(self._files.outputs_of)}
+        registry = Registry(providers, self.config, self.ledger, lambda type_, name: urn_of(*stack, "", type_, name))
         self.engine = Engine(stack, self.ledger, registry, Recorder(self._save), self._emit, self._mode)
 
     @property

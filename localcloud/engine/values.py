@@ -5,7 +5,7 @@ The signatures are those of Pulumi's wire protocol and checkpoint (sdk/python/li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,19 +28,6 @@ class Secret:
     """A value that is masked on screens and encrypted in the checkpoint."""
 
     value: Value
-
-
-@dataclass(frozen=True)
-class Change:
-    """One changed value. `before` and `after` are masked; `added` and `removed` are lines of a changed text."""
-
-    path: str
-    kind: ChangeKind
-    replaces: bool
-    before: Value = None
-    after: Value = None
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
 
 
 def decode(message: struct_pb2.Struct | struct_pb2.Value) -> Value:
@@ -99,27 +86,21 @@ def mask(value: Value) -> Value:
     return map_secrets(value, lambda _: "[secret]")
 
 
-def leaves(value: Value) -> Iterator[Value]:
-    """Every scalar; a `Secret` counts as one and what is in it too."""
-    if isinstance(value, Secret):
-        yield value
-        yield from leaves(value.value)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from leaves(item)
-    else:
-        yield value
-
-
 def has_secret(value: Value) -> bool:
-    return any(isinstance(leaf, Secret) for leaf in leaves(value))
+    return _any(value, lambda part: isinstance(part, Secret))
 
 
 def has_unknown(value: Value) -> bool:
-    return any(leaf == UNKNOWN for leaf in leaves(value))
+    return _any(value, lambda part: part == UNKNOWN)
+
+
+def _any(value: Value, is_wanted: Callable[[Value], bool]) -> bool:
+    if is_wanted(value):
+        return True
+    if isinstance(value, Secret):
+        return _any(value.value, is_wanted)
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return any(_any(part, is_wanted) for part in parts)
 
 
 def differences(old: Value, new: Value, path: Path = ()) -> dict[Path, ChangeKind]:
@@ -132,32 +113,18 @@ def differences(old: Value, new: Value, path: Path = ()) -> dict[Path, ChangeKin
     return {} if old == new and not has_unknown(new) else {path: "update"}
 
 
-def _differences(old: Mapping[Any, Value], new: Mapping[Any, Value], keys: Any, path: Path) -> dict[Path, ChangeKind]:
+def _differences(
+    old: Mapping[Any, Value], new: Mapping[Any, Value], keys: Iterable[Any], path: Path
+) -> dict[Path, ChangeKind]:
     found: dict[Path, ChangeKind] = {}
     for key in keys:
-        here = (*path, key)
         if key not in new:
-            found[here] = "delete"
+            found[*path, key] = "delete"
         elif key not in old:
-            found[here] = "add"
+            found[*path, key] = "add"
         else:
-            found |= differences(old[key], new[key], here)
+            found |= differences(old[key], new[key], (*path, key))
     return found
-
-
-def lookup(value: Value, path: Path) -> Value:
-    """What is there, or None; inside a secret everything is a secret."""
-    for key in path:
-        if isinstance(value, Secret):
-            inner = lookup(value.value, (key,))
-            value = None if inner is None else Secret(inner)
-        elif isinstance(value, Mapping):
-            value = value.get(str(key))
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            value = value[key]
-        else:
-            return None
-    return value
 
 
 def show_path(path: Path) -> str:
@@ -171,11 +138,3 @@ def show_path(path: Path) -> str:
         else:
             text += f".{key}" if text else key
     return text
-
-
-def changed_lines(before: Value, after: Value) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(added, removed) lines of a text of several lines; empty for anything else."""
-    if not isinstance(before, str) or not isinstance(after, str) or "\n" not in before + after:
-        return (), ()
-    old, new = before.splitlines(), after.splitlines()
-    return tuple(n for n in new if n not in old), tuple(o for o in old if o not in new)

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from localcloud.engine import run as embedded
+from localcloud.engine.run import Request
 from scripts import calls, local_stack, localcloud
 from scripts.benchmarks import BenchmarkError, apart, say, table
-from scripts.engines import Cli, Embedded, Engine
+from scripts.engines import Embedded, Engine, choose
 from scripts.local_stack import STACK
 from scripts.stack import use_local_cloud
 
@@ -45,7 +45,7 @@ class Course:
 
     engine: Engine
     file: Path
-    seconds: Figures = field(default_factory=dict)
+    seconds: Figures
 
     def timed(self, what: str, work: Callable[[], Any]) -> float:
         say.print(f"  {what}", markup=False)
@@ -65,8 +65,8 @@ class Course:
         began = time.time()
         self.timed(_up(cores), lambda: self.engine.up(say))
         made = _made()
-        for phase, (type_, choose) in PHASES.items():
-            self.seconds[f"  {phase}, {cores} cores"] = _seconds(made, type_, choose) - began
+        for phase, (type_, which) in PHASES.items():
+            self.seconds[f"  {phase}, {cores} cores"] = _seconds(made, type_, which) - began
 
     def first_call(self) -> float:
         address = self.engine.outputs(show_secrets=True)["sip_address"]
@@ -89,16 +89,18 @@ def main(
 
 def _engines() -> dict[str, Callable[[Path], Engine]]:
     """Each made from the stack's file."""
-    found: dict[str, Callable[[Path], Engine]] = {
-        "embedded": lambda file: Embedded(embedded.Request(localcloud.PROJECT, STACK, file))
-    }
     missing = [name for name in PLUGINS if not shutil.which(name)]
     if missing:
         say.print(f"without the pulumi CLI as a peer: not on PATH: {', '.join(missing)}")
-    else:
-        pulumi = str(shutil.which("pulumi"))
-        found["CLI"] = lambda file: Cli(pulumi, localcloud.PROJECT, STACK, file)
-    return found
+    return {"embedded": _embedded} if missing else {"embedded": _embedded, "CLI": _cli}
+
+
+def _embedded(file: Path) -> Engine:
+    return Embedded(Request(localcloud.PROJECT, STACK, file))
+
+
+def _cli(file: Path) -> Engine:
+    return choose(localcloud.PROJECT, STACK, file, local=True)
 
 
 def _run(name: str, make: Callable[[Path], Engine]) -> Figures:
@@ -106,15 +108,17 @@ def _run(name: str, make: Callable[[Path], Engine]) -> Figures:
     say.rule(name, align="left")
     file = localcloud.STATE.parent / f"Pulumi.{STACK}.yaml"
     file.unlink(missing_ok=True)
-    course = Course(make(file), file)
+    seconds: Figures = {}
     try:
-        course.timed("local cloud", lambda: localcloud.up(lambda _: None))
+        began = time.monotonic()
+        localcloud.up(lambda _: None)
+        seconds["local cloud"] = time.monotonic() - began
         local_stack.ensure(file)
         use_local_cloud()
-        _measure(course)
+        _measure(Course(make(file), file, seconds))
     finally:
         localcloud.down()
-    return course.seconds
+    return seconds
 
 
 def _measure(course: Course) -> None:
@@ -156,7 +160,7 @@ def _made() -> list[dict[str, Any]]:
     return list(state["checkpoint"]["latest"]["resources"])
 
 
-def _seconds(made: Iterable[Mapping[str, Any]], type_: str, choose: Callable[[Iterable[float]], float]) -> float:
+def _seconds(made: Iterable[Mapping[str, Any]], type_: str, which: Callable[[Iterable[float]], float]) -> float:
     """Since the epoch, of what a provider has made."""
     ours = (r for r in made if r["custom"] and not r["type"].startswith("pulumi:") and r["type"].startswith(type_))
-    return choose(datetime.fromisoformat(r["created"]).timestamp() for r in ours)
+    return which(datetime.fromisoformat(r["created"]).timestamp() for r in ours)

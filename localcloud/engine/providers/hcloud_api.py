@@ -48,7 +48,7 @@ class Api:
         try:
             return self._client.request(method, f"/{path}", **arguments)
         except hcloud.APIException as error:
-            raise ApiError(str(error.code), str(error.message)) from error
+            raise ApiError(str(error.code), f"{method} {path.partition('?')[0]}: {error.message}") from error
         except requests.RequestException as error:
             kind = ProviderError if method == "GET" else UnknownOutcomeError
             raise kind(f"{method} {path}: no reply ({type(error).__name__})") from error

@@ -27,35 +27,19 @@ Connection = asyncssh.SSHClientConnection
 async def run(job: Job, connection: Properties) -> Finished:
     """ProviderError when the machine cannot be reached; the command's own failure is in its status."""
     async with _connected(connection) as ssh:
-        process = await ssh.create_process(_checked(job), env=job.environment, stdin=asyncssh.PIPE, encoding="utf-8")
-        stdout, stderr, _ = await asyncio.gather(
-            _drain("stdout", process.stdout, job), _drain("stderr", process.stderr, job), _feed(process, job.stdin)
-        )
-        done = await process.wait()
-        return Finished(done.returncode if done.returncode is not None else 1, stdout, stderr)
+        try:
+            given: dict[str, Any] = {"input": job.stdin} if job.stdin else {"stdin": asyncssh.DEVNULL}
+            done = await ssh.run(_checked(job), env=job.environment, **given)
+        except (OSError, asyncssh.Error) as error:
+            raise ProviderError(f"{connection['host']}: the connection was lost: {error}") from error
+    status = done.returncode if done.returncode is not None else 1
+    return Finished(status, str(done.stdout or ""), str(done.stderr or ""))
 
 
 def _checked(job: Job) -> str:
     """A server takes only the variables of its AcceptEnv and says nothing: the remote shell looks for them."""
     names = [name for name in job.environment if not name.startswith("PULUMI_COMMAND_")]
     return "".join(f': "${{{name}?is not in the server\'s AcceptEnv}}"; ' for name in names) + job.command
-
-
-async def _drain(stream: str, reader: Any, job: Job) -> str:
-    lines = []
-    while line := await reader.readline():
-        lines.append(line)
-        job.report(stream, line.rstrip("\n"))
-    return "".join(lines)
-
-
-async def _feed(process: Any, text: str) -> None:
-    try:
-        process.stdin.write(text)
-        await process.stdin.drain()
-        process.stdin.write_eof()
-    except (BrokenPipeError, ConnectionError):
-        return  # the command ended without reading all of it
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from localcloud.engine import crypter, run, state
+from localcloud.engine import backend, crypter, run
 from localcloud.engine.events import Event
 from localcloud.engine.preview import Plan
 from localcloud.engine.values import Properties
@@ -127,13 +127,13 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
 
 
 def _check_every_save(monkeypatch: pytest.MonkeyPatch) -> None:
-    write: Callable[[Path, str], None] = state.Backend._write
+    write: Callable[[Path, str], None] = backend.Backend._write
 
     def checked(path: Path, text: str) -> None:
         assert_valid(json.loads(text)["checkpoint"]["latest"])
         write(path, text)
 
-    monkeypatch.setattr(state.Backend, "_write", staticmethod(checked))
+    monkeypatch.setattr(backend.Backend, "_write", staticmethod(checked))
 
 
 def assert_valid(latest: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.engine.providers import Diff, Log, PartialError, ProviderError, UnknownOutcomeError
+from localcloud.engine.providers import Diff, PartialError, Provider, ProviderError, UnknownOutcomeError
 from localcloud.engine.values import UNKNOWN, Properties, differences
 
 KNOWN = {"label", "size", "text", "secret", "tag", "on", "fault", "slow"}
@@ -64,7 +64,7 @@ class FakeCloud:
         return FakeProvider(self)
 
 
-class FakeProvider:
+class FakeProvider(Provider):
     """`size` and `on` replace, everything else is changed in place; `fault` makes an operation fail."""
 
     def __init__(self, cloud: FakeCloud) -> None:
@@ -84,7 +84,7 @@ class FakeProvider:
     def preview(self, type_: str, outputs: Properties, wanted: Properties) -> Properties:
         return {**outputs, **wanted, "out": UNKNOWN}
 
-    def create(self, type_: str, name: str, inputs: Properties, log: Log) -> tuple[str, Properties]:
+    def create(self, type_: str, name: str, inputs: Properties) -> tuple[str, Properties]:
         self._play(f"create {name}", inputs)
         id_ = uuid.uuid4().hex[:8]
         if inputs.get("fault") == "exists":
@@ -96,20 +96,19 @@ class FakeProvider:
             raise UnknownOutcomeError("the reply was lost")
         if inputs.get("fault") == "half":
             raise PartialError("made, but not well", id_, outputs)
-        log(f"made {name}")
         return id_, outputs
 
     def read(self, type_: str, id_: str, inputs: Properties, outputs: Properties) -> Properties | None:
         return self._outputs(id_) if id_ in self._cloud.objects() else None
 
-    def update(self, type_: str, id_: str, outputs: Properties, wanted: Properties, diff: Diff, log: Log) -> Properties:
+    def update(self, type_: str, id_: str, outputs: Properties, wanted: Properties, diff: Diff) -> Properties:
         name = self._cloud.objects()[id_]["name"]
         self._play(f"update {name}", wanted)
         self._cloud.write(id_, {"name": name, **wanted})
         self._cloud.note(f"update {name} after")
         return self._outputs(id_)
 
-    def delete(self, type_: str, id_: str, inputs: Properties, outputs: Properties, log: Log) -> None:
+    def delete(self, type_: str, id_: str, inputs: Properties, outputs: Properties) -> None:
         name = outputs["name"]
         self._play(f"delete {name}", inputs)
         self._cloud.remove(id_)

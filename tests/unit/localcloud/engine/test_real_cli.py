@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from localcloud.engine import run
-from localcloud.engine.crypter import new_salt
-from tests.unit.localcloud.engine.conftest import PASSPHRASE, TOKEN, assert_valid, running_cloud
+from tests.unit.localcloud.engine.conftest import running_cloud
+from tests.unit.localcloud.engine.project import PROGRAM, ByHand, Project, made_project
 from tests.unit.localcloud.engine.ssh_server import SshServer
 from tests.unit.localcloud.engine.test_hcloud import ssh_key
 
@@ -25,7 +20,6 @@ NEEDED = ("pulumi", "pulumi-resource-hcloud", "pulumi-resource-command")
 missing = [name for name in NEEDED if not shutil.which(name)]
 pytestmark = pytest.mark.skipif(bool(missing), reason=f"not on PATH: {', '.join(missing)}")
 
-PROGRAM = Path(__file__).with_name("program.py")
 CHANGES: dict[str, dict[str, Any]] = {
     "create": {},
     "labels, rules, a file, ignored user-data": {"env": "prod", "rule": True, "file": "b", "userData": "b"},
@@ -37,52 +31,13 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass
-class Project:
-    """One stack that both engines work on."""
-
-    directory: Path
-    environment: dict[str, str]
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def change(self, settings: dict[str, Any]) -> None:
-        self.settings |= settings
-        file = self.directory / "Pulumi.dev.yaml"
-        before = yaml.safe_load(file.read_text())
-        config = {key if ":" in key else f"m2:{key}": value for key, value in self.settings.items()}
-        file.write_text(yaml.safe_dump({"encryptionsalt": before["encryptionsalt"], "config": config}))
-
-    def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["pulumi", *words, "--stack", "dev", "--non-interactive"],
-            cwd=self.directory,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-
-    @property
-    def request(self) -> run.Request:
-        return run.Request(self.directory, "dev")
-
-    def apply(self, with_cli: bool) -> None:
-        if with_cli:
-            done = self.cli("up", "--yes", "--skip-preview")
-            assert done.returncode == 0, done.stdout + done.stderr
-        else:
-            outcome = run.up(self.request, lambda _: None)
-            assert outcome.failures == ()
-
-    def assert_nothing_to_do(self) -> None:
-        for words in (["preview"], ["refresh", "--preview-only"]):
-            done = self.cli(*words, "--expect-no-changes")
-            assert done.returncode == 0, done.stdout + done.stderr
-        plan = run.preview(self.request, lambda _: None)
-        assert set(plan.change_summary) == {"same"}
-        checkpoint = self.directory / "state/.pulumi/stacks/m2/dev.json"
-        assert_valid(json.loads(checkpoint.read_text())["checkpoint"]["latest"])
+OPTIONS: dict[str, dict[str, Any]] = {
+    "create, import, read": {},
+    "rename, replace": {"renamed": True},
+    "another key": {"publicKey": ""},
+    "protect": {"protect": True},
+    "unprotect": {"protect": False},
+}
 
 
 @pytest.fixture
@@ -94,26 +49,26 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def project(tmp_path: Path, local_cloud: str, server: SshServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    environment = {
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}/state",
-        "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_PYTHON_CMD": sys.executable,
-        "HCLOUD_TOKEN": TOKEN,
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    (tmp_path / "state").mkdir()
-    (tmp_path / "Pulumi.yaml").write_text("name: m2\nruntime: python\n")
-    (tmp_path / "Pulumi.dev.yaml").write_text(f"encryptionsalt: {new_salt(PASSPHRASE)}\n")
-    shutil.copy(PROGRAM, tmp_path / "__main__.py")
-    project = Project(tmp_path, dict(os.environ))
-    ssh = {key: value for key, value in server.connection().items() if key in ("port", "privateKey", "hostKey")}
-    project.change({"ssh": ssh, "publicKey": ssh_key(), "hcloud:endpoint": local_cloud})
-    project.change({"hcloud:pollInterval": "50ms", "hcloud:pollFunction": "constant"})
-    yield project
-    run.destroy(project.request, lambda _: None)
+    with made_project(tmp_path, local_cloud, server, monkeypatch) as project:
+        yield project
+
+
+@pytest.fixture
+def with_options(project: Project, local_cloud: str) -> Project:
+    """The second program, what it looks at, and the stack that it refers to."""
+    by_hand = ByHand(local_cloud)
+    address = by_hand.make(
+        "floating_ips", name="made-by-hand", type="ipv4", home_location="fsn1", description="by hand"
+    )
+    other = project.directory / "Pulumi.other.yaml"
+    other.write_text((project.directory / "Pulumi.dev.yaml").read_text())
+    (project.directory / "__main__.py").write_text(
+        'import pulumi\npulumi.export("open", "sesame")\npulumi.export("token", pulumi.Output.secret("hush"))\n'
+    )
+    assert run.up(run.Request(project.directory, "other"), lambda _: None).failures == ()
+    shutil.copy(PROGRAM.with_name("program_options.py"), project.directory / "__main__.py")
+    project.change({"address": str(address)})
+    return project
 
 
 def operations(plan: dict[str, Any]) -> dict[str, tuple[str, list[str], list[str]]]:
@@ -124,12 +79,11 @@ def operations(plan: dict[str, Any]) -> dict[str, tuple[str, list[str], list[str
     }
 
 
-@pytest.mark.parametrize("first", ["embedded", "cli"])
-def test_both_engines_see_the_same_and_go_on_from_one_another(project: Project, first: str) -> None:
+def take_turns(project: Project, changes: dict[str, dict[str, Any]], with_cli: bool) -> None:
+    """Each change: both plan the same, one of them applies it, and neither sees anything to do."""
     project.cli("stack", "init")
-    with_cli = first == "cli"
-    for name, settings in CHANGES.items():
-        project.change(settings)
+    for name, settings in changes.items():
+        project.change({key: value or ssh_key() if key == "publicKey" else value for key, value in settings.items()})
         theirs = json.loads(project.cli("preview", "--json", "--show-sames").stdout)
         ours = run.preview(project.request, lambda _: None)
         assert operations(ours.to_json(show_sames=True)) == operations(theirs), name
@@ -137,6 +91,53 @@ def test_both_engines_see_the_same_and_go_on_from_one_another(project: Project, 
         project.apply(with_cli)
         project.assert_nothing_to_do()
         with_cli = not with_cli
+
+
+@pytest.mark.parametrize("first", ["embedded", "cli"])
+def test_both_engines_see_the_same_and_go_on_from_one_another(project: Project, first: str) -> None:
+    take_turns(project, CHANGES, with_cli=first == "cli")
+
+
+@pytest.mark.parametrize("first", ["embedded", "cli"])
+def test_both_engines_agree_on_every_option(with_options: Project, first: str) -> None:
+    take_turns(with_options, OPTIONS, with_cli=first == "cli")
+    theirs = json.loads(with_options.cli("stack", "output", "--json", "--show-secrets").stdout)
+    assert theirs == run.outputs(with_options.request, show_secrets=True)
+    assert (theirs["open"], theirs["token"], theirs["given"]) == ("sesame", "hush", "pw")
+
+
+def test_what_is_only_looked_at_is_no_change(with_options: Project, local_cloud: str) -> None:
+    """A refresh of the CLI does take over what its plug-in keeps for itself of such a resource."""
+    project = with_options
+    project.change({"firewall": str(ByHand(local_cloud).make("firewalls", name="elsewhere"))})
+    project.cli("stack", "init")
+    project.apply(with_cli=False)
+    assert run.outputs(project.request)["firewall"] == "elsewhere"
+    assert project.cli("preview", "--expect-no-changes").returncode == 0
+    project.apply(with_cli=True)
+    assert set(run.preview(project.request, lambda _: None).change_summary) == {"same"}
+
+
+@pytest.mark.parametrize("refreshed_by", ["embedded", "cli"])
+def test_both_refresh_the_same(project: Project, local_cloud: str, refreshed_by: str) -> None:
+    """Labels that somebody changed, and a key that somebody deleted: what one takes over, the other puts right."""
+    project.cli("stack", "init")
+    project.apply(with_cli=False)
+    by_hand = ByHand(local_cloud)
+    by_hand.relabel("networks")
+    by_hand.relabel("floating_ips")
+    (group,) = by_hand.api.list("firewalls", "name=m2-engine")
+    by_hand.api.call("PUT", f"firewalls/{group['id']}", {"name": "another"})
+    if refreshed_by == "cli":
+        assert project.cli("refresh", "--yes", "--skip-preview").returncode == 0
+    else:
+        assert run.refresh(project.request, lambda _: None).failures == ()
+    theirs = json.loads(project.cli("preview", "--json", "--show-sames").stdout)
+    ours = run.preview(project.request, lambda _: None)
+    assert operations(ours.to_json(show_sames=True)) == operations(theirs)
+    assert ours.change_summary["update"] == 3
+    project.apply(with_cli=refreshed_by == "embedded")
+    project.assert_nothing_to_do()
 
 
 def test_what_the_embedded_engine_has_destroyed_is_gone_for_the_cli(project: Project) -> None:

@@ -12,17 +12,10 @@ from typing import Any
 
 import pytest
 
+from localcloud.engine.backend import Backend, Recorder
 from localcloud.engine.crypter import Crypter
 from localcloud.engine.errors import EngineError
-from localcloud.engine.state import (
-    Backend,
-    Deployment,
-    Pending,
-    Recorder,
-    Resource,
-    from_record,
-    to_record,
-)
+from localcloud.engine.state import Deployment, Pending, Resource, from_record, to_record
 from localcloud.engine.values import SECRET, SIGNATURE, Secret
 from tests.unit.localcloud.engine.conftest import PASSPHRASE, SALT
 

@@ -14,13 +14,11 @@ from localcloud.engine.values import (
     SIGNATURE,
     UNKNOWN,
     Secret,
-    changed_lines,
     decode,
     differences,
     encode,
     has_secret,
     has_unknown,
-    lookup,
     mask,
     plain,
     show_path,
@@ -74,18 +72,5 @@ def test_unknown_is_never_the_same() -> None:
     assert has_unknown({"a": [Secret(UNKNOWN)]})
 
 
-def test_what_is_in_a_secret_is_a_secret() -> None:
-    assert lookup({"connection": Secret({"host": "h"})}, ("connection", "host")) == Secret("h")
-    assert lookup({"list": [{"a": 1}]}, ("list", 0, "a")) == 1
-    assert lookup({"list": []}, ("list", 0)) is None
-    assert lookup("text", ("a",)) is None
-
-
 def test_paths_are_written_as_pulumi_writes_them() -> None:
     assert show_path(("labels", "a.b/c")) == 'labels["a.b/c"]'
-
-
-def test_lines_are_compared_only_where_there_are_several() -> None:
-    assert changed_lines("a\nb", "a\nc") == (("c",), ("b",))
-    assert changed_lines("a", "b") == ((), ())
-    assert changed_lines(None, "a\nb") == ((), ())
