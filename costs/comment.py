@@ -84,14 +84,14 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 - Markdown; the filters below take the markup out of what is put in
     )
-    environment.filters["md"] = _text
+    environment.filters["md"] = plain
     environment.filters["html"] = _html
     environment.filters["fenced"] = _fenced
     environment.filters["amount"] = _amount
     return environment.get_template("comment.md.j2")
 
 
-def _text(value: object) -> str:
+def plain(value: object) -> str:
     """Nothing in it is markup, a mention or a link."""
     escaped = "".join(f"\\{char}" if char in "\\`*_{}[]<>#|~" else char for char in _one_line(value))
     return AUTOLINKED.sub("\\g<0>\u200b", escaped)

@@ -112,7 +112,7 @@ def _drawings(found: Report) -> str:
     files = gather.stack_files(PROJECT)
     drawn = [stack.plan.stack for stack in found.stacks if stack.plan.stack in files][:MOST_PICTURES]
     plans = [from_stack_file(stack, files[stack]).plan for stack in drawn]
-    return "\n\n".join(f"{plan.stack}\n\n```mermaid\n{mermaid.flowchart(plan)}\n```" for plan in plans)
+    return "\n\n".join(f"{comment.plain(plan.stack)}\n\n```mermaid\n{mermaid.flowchart(plan)}\n```" for plan in plans)
 
 
 def _write(found: Report, form: Form, output: Path | None, drawings: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from scripts import cost_preview
 from tests.unit.costs import samples
@@ -173,3 +174,15 @@ def test_a_picture_of_the_stack_is_part_of_the_comment(
     assert "n_sip_address -.-> n_balancer" in text
     assert run(monkeypatch, STACK, "--format", "markdown", "--no-pictures") == 0
     assert "mermaid" not in capsys.readouterr().out
+
+
+def test_a_hostile_name_of_a_stack_file_is_text_in_the_comment(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "<img src=x>@everyone"
+    write(project, hostile, cores=2)
+    assert run(monkeypatch, hostile, "--format", "markdown") == 0
+    rendered = MarkdownIt("commonmark", {"html": True}).enable("table").render(capsys.readouterr().out)
+    assert "everyone" in rendered
+    assert "<img" not in rendered
+    assert "@everyone" not in rendered
