@@ -160,10 +160,6 @@ class MariaDb:
         """There is a database, whole or damaged."""
         return (self.data_folder / "mysql").exists()
 
-    def is_running(self) -> bool:
-        """True while the unit has a process."""
-        return self.instance() is not None
-
     def instance(self) -> str | None:
         """Names the running mariadbd, from its start to its end; another one has another name. Raises DatabaseError."""
         with _unit_errors():
@@ -333,18 +329,6 @@ class MariaDb:
             session.rows("STOP SLAVE")
             session.rows("RESET SLAVE ALL")
             session.rows("SET GLOBAL rpl_semi_sync_slave_enabled = 0")
-
-    def allow_writes(self) -> None:
-        """Only the holder does this."""
-        self.open()
-
-    def wait_for_backup(self) -> None:
-        """From now on no commit is acknowledged before the backup has it."""
-        self.semi_sync(True)
-
-    def go_on_alone(self) -> None:
-        """Release waiting commits, and drop the backup's connection."""
-        self.semi_sync(False)
 
     def _stamp(self, session: _Session) -> tuple[str | None, int]:
         try:

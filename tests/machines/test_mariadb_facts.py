@@ -550,3 +550,44 @@ def test_15_disks_do_not_fill_and_replicas_keep_up(fresh: Server) -> None:
         "binlog_expire_logs_seconds": (0, 7 * 24 * 3600),
         "slave_parallel_threads": (0, 4),
     }
+
+
+# Beyond the fifteen: what the agent does again and again
+
+
+def test_roles_change_hands_in_planned_moves_and_nothing_is_lost(pair: tuple[Server, Server]) -> None:
+    writer, other = pair
+    row = 10
+    for _ in range(4):
+        for _ in range(20):
+            row += 1
+            insert(writer, row)
+        writer.database.close()
+        writer.database.drop_clients()
+        last = writer.database.status().binlog_gtid
+        until(lambda: gtid_covers(other.database.status().applied_gtid, last), 20, "all of it applied")  # noqa: B023
+        promote(other)
+        writer.database.semi_sync(False)
+        writer.database.follow(other.address, PASSWORD, demote=True)
+        writer, other = other, writer
+        until(lambda: other.database.status().acknowledging, 20, f"replication: {other.replica()}")  # noqa: B023
+        writer.database.semi_sync(True)
+    until(lambda: writer.rows() == other.rows() == [1, 2, 3, *range(11, 91)], 20, "the same rows")
+
+
+def test_a_backup_that_is_killed_under_load_again_and_again_ends_with_the_same_rows(
+    pair: tuple[Server, Server],
+) -> None:
+    a, b = pair
+    a.database.semi_sync(False)
+    row = 10
+    for role in ("SLAVE", "MASTER", "SLAVE"):
+        for _ in range(100):
+            row += 1
+            insert(a, row)
+        b.kill()
+        b.start(role)
+        b.database.follow(a.address, PASSWORD, demote=True)
+    until(lambda: b.rows() == a.rows(), 20, f"the same rows: {b.replica()}")
+    assert a.rows() == [1, 2, 3, *range(11, 311)]
+    assert a.value("@@gtid_binlog_pos") == b.value("@@gtid_binlog_pos")

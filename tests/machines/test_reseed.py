@@ -79,7 +79,7 @@ def test_a_member_with_errant_transactions_is_made_anew_and_keeps_its_logs(pair:
     assert "errant" in (kept / "binlog.000001").read_bytes().decode(errors="replace")
     pair.one.write("INSERT INTO m2.x (i) VALUES (20001)")
     pair.two.start("SLAVE")
-    pair.two.database.follow(pair.one.address, PASSWORD)
+    pair.two.database.follow(pair.one.address, PASSWORD, demote=True)
     until(lambda: pair.two.rows() == list(range(1, 20002)), 20, f"a copy that follows: {pair.two.replica()}")
     assert "errant" not in {row["Database"] for row in pair.two.sql("SHOW DATABASES")}
     assert pair.two.database.status().applied_gtid == pair.one.value("@@gtid_binlog_pos")
