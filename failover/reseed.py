@@ -28,6 +28,7 @@ BLOCK = 1 << 20
 STALL = 60.0
 """Seconds without a byte after which a backup is given up."""
 
+REPORT_DEADLINE = 5.0
 PREPARE_DEADLINE = 3600.0
 COMMAND_DEADLINE = 300.0
 LOW_PRIORITY = ("nice", "-n", "10", "ionice", "-c", "2", "-n", "7")
@@ -51,17 +52,17 @@ def quarantine(data_folder: Path) -> Path:
     return place
 
 
-def reseed(peer: PeerClient, data_folder: Path, needed: int = 0) -> str:
+def reseed(peer: PeerClient, data_folder: Path) -> str:
     """Fill a data folder that is not there with the other member's data; the GTID position that it has.
 
-    `needed` is the room in bytes that it takes: if the disk has less, quarantines shrink to their logs. May be run
-    again whenever it ended. MariaDb.follow begins at the position, which is left in the folder. Raises ReseedError.
+    Quarantines shrink to their logs if there may be too little room. May be run again however it ended.
+    MariaDb.follow begins at the position, which is left in the folder. Raises ReseedError.
     """
     if data_folder.exists():
         raise ReseedError(f"there is a database in {data_folder}: it has to be quarantined first")
     incoming = data_folder.with_name(f"{data_folder.name}.incoming")
     _remove(incoming)
-    _make_room(data_folder, needed)
+    _make_room(data_folder, _size(peer))
     incoming.mkdir(mode=0o700)
     _receive(peer, incoming)
     _run(PREPARE_DEADLINE, "mariabackup", "--prepare", f"--target-dir={incoming}")
@@ -113,12 +114,19 @@ def _position(incoming: Path) -> str:
     raise ReseedError("the backup does not say at which transaction it was made")
 
 
+def _size(peer: PeerClient) -> int:
+    """Bytes that the copy takes at most: all that is on the other's data disk."""
+    try:
+        return int(peer.report(REPORT_DEADLINE)["used_bytes"])
+    except (PeerError, KeyError, TypeError, ValueError) as error:
+        raise ReseedError(f"how much the other member has is not known: {error}") from None
+
+
 def _make_room(data_folder: Path, needed: int) -> None:
+    """The oldest goes first. If the copy still does not fit, mbstream says so."""
     for place in _quarantines(data_folder):
         if _free(data_folder) < needed:
             _keep_logs_only(place)
-    if _free(data_folder) < needed:
-        raise ReseedError(f"{data_folder.parent} has {_free(data_folder)} bytes left; the other's data need {needed}")
 
 
 def _free(data_folder: Path) -> int:

@@ -21,6 +21,9 @@ from failover.peer import PORT, PeerServer
 from failover.reseed import stream_backup
 
 class Handlers:
+    def report(self):
+        return {"used_bytes": 0}
+
     def backup(self, to):
         stream_backup(to)
 

@@ -12,15 +12,23 @@ from failover.reseed import ReseedError, quarantine, reseed, stream_backup
 
 LOGS = {"binlog.000001", "binlog.index", "relay.000002", "relay.index", "master.info", "relay-log.info"}
 DATA = {"ibdata1", "ib_logfile0", "mysql", "m2"}
-ENOUGH_FOR_NOBODY = 1 << 62
+MORE_THAN_ANY_DISK = 1 << 62
 
 
-class UnreachablePeer:
+class SilentPeer:
+    """It tells its size, and its backup breaks off."""
+
+    def __init__(self, used_bytes: int = 1) -> None:
+        self.used_bytes = used_bytes
+
+    def report(self, timeout: float) -> dict[str, int]:
+        return {"used_bytes": self.used_bytes}
+
     def backup(self, to: Any) -> None:
         raise PeerError("the other agent at 10.0.0.22: refused")
 
 
-NOBODY: Any = UnreachablePeer()
+NOBODY: Any = SilentPeer()
 
 
 @pytest.fixture
@@ -69,21 +77,25 @@ def test_a_database_that_is_there_is_never_written_over(data_folder: Path) -> No
     assert names(data_folder) == LOGS | DATA
 
 
-def test_where_room_is_short_the_logs_are_kept_and_the_lack_is_told(data_folder: Path) -> None:
-    place = quarantine(data_folder)
-    with pytest.raises(ReseedError, match=rf"bytes left; the other's data need {ENOUGH_FOR_NOBODY}"):
-        reseed(NOBODY, data_folder, ENOUGH_FOR_NOBODY)
-    assert names(place) == LOGS
-
-
-def test_where_there_is_room_a_quarantine_stays_whole_and_a_broken_copy_is_no_database(
-    data_folder: Path, tools: Path
+@pytest.mark.parametrize(("used_bytes", "kept"), [(1, LOGS | DATA), (MORE_THAN_ANY_DISK, LOGS)])
+def test_a_quarantine_stays_whole_where_there_is_room_and_a_broken_copy_is_no_database(
+    data_folder: Path, tools: Path, used_bytes: int, kept: set[str]
 ) -> None:
     place = quarantine(data_folder)
-    with pytest.raises(ReseedError, match="did not arrive"):
-        reseed(NOBODY, data_folder, 1)
-    assert names(place) == LOGS | DATA
+    peer: Any = SilentPeer(used_bytes)
+    with pytest.raises(ReseedError, match="did not arrive: the other agent"):
+        reseed(peer, data_folder)
+    assert names(place) == kept
     assert not data_folder.exists()
+
+
+def test_a_member_that_does_not_tell_its_size_is_not_copied(data_folder: Path) -> None:
+    place = quarantine(data_folder)
+    peer: Any = SilentPeer()
+    peer.report = lambda timeout: {}
+    with pytest.raises(ReseedError, match="how much the other member has"):
+        reseed(peer, data_folder)
+    assert names(place) == LOGS | DATA
 
 
 def test_a_backup_that_fails_is_told_in_its_own_words(tools: Path) -> None:
