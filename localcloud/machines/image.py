@@ -32,6 +32,7 @@ ALONE = (
     *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
 )
 """In namespaces of its own and dead with whoever started it: nothing of a build outlives it."""
+BUILD = (*ALONE, str(FILES / "build-image"))
 KEPT_S = 24 * 3600
 INGREDIENTS = ("build-image", "provision", "image")
 
@@ -89,9 +90,10 @@ def fetch(wanted: Sequence[str], folder: Path) -> None:
         return
     with _alone(), tempfile.TemporaryDirectory(dir=CACHE) as work:
         unfinished = Path(work) / "packages"
-        environment = {"IMAGE": str(find()), "FOLDER": str(unfinished), "PACKAGES": " ".join(wanted)}
+        _, apt = _apt_of_host(Path(work))
+        what = {"IMAGE": str(find()), "FOLDER": str(unfinished), "PACKAGES": " ".join(wanted)}
         command = (*ALONE, str(FILES / "fetch-packages"))
-        _follow(command, {**os.environ, **_apt_of_host(Path(work))[1], **environment}, CACHE / "fetch.log", lambda _: None)
+        _follow(command, {**os.environ, **apt, **what}, CACHE / "fetch.log", lambda _: None)
         unfinished.rename(folder)
 
 
@@ -144,7 +146,7 @@ def _build(image: Path, progress: Callable[[str], None]) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     root = unfinished / "root"
     root.mkdir(parents=True, mode=0o755)
-    _follow((*ALONE, str(FILES / "build-image")), _environment(unfinished, root), CACHE / "build.log", progress)
+    _follow(BUILD, _environment(unfinished, root), CACHE / "build.log", progress)
     root.rename(image)
     shutil.rmtree(unfinished)
 
