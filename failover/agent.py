@@ -345,7 +345,7 @@ def _build(config: AgentConfig) -> Agent:
     to_server = tls_context(ssl.Purpose.SERVER_AUTH)
     me = Me(config.me, config.peer or "", config.peer_ip or "", config.main, config.takeover_after, config.hold_down)
     mover = MoverClient(config.movers, to_server)
-    database = MariaDb(config.data_folder)
+    database = MariaDb(config.data_folder, peer_ip=config.peer_ip or "")
     peer = PeerClient(config.peer_ip, to_server) if config.peer_ip else None
     memory = Memory.load()
 

@@ -186,7 +186,7 @@ def _in_sync(me: Me, state: State, seen: Seen, database: Status, record: Record,
     silence = now - (now if seen.beat_at is None else seen.beat_at)
     peer = seen.peer_now(now)
     alone = replace(record, mode=Mode.SINGLE)
-    if database.semi_sync_clients > 1:
+    if _has_stranger(database):
         actions = (Do.KICK_STRANGERS, Swap(alone))
         return Decision(state, actions, "somebody else than the backup acknowledges: no longer in SYNC", alarm=True)
     if peer and peer.leaving:
@@ -203,6 +203,11 @@ def _in_sync(me: Me, state: State, seen: Seen, database: Status, record: Record,
     return Decision(state, semi_sync, f"{sentence}; the quorum does not answer" if alarm else sentence, alarm=alarm)
 
 
+def _has_stranger(database: Status) -> bool:
+    """Somebody acknowledges who is not the backup: nobody may, for then the backup need not have what is written."""
+    return database.semi_sync_clients > int(database.backup_connected)
+
+
 def _single(me: Me, state: State, seen: Seen, database: Status, record: Record, now: float) -> Decision:
     """Alone. When the backup is back, first commits wait for it, and when it has everything the record says so."""
     if database.semi_sync_on:
@@ -217,7 +222,7 @@ def _single(me: Me, state: State, seen: Seen, database: Status, record: Record, 
 def _why_not_sync(me: Me, state: State, seen: Seen, database: Status, peer: Report | None, now: float) -> str | None:
     if database.foreign_tables:
         return f"tables that are not InnoDB cannot be kept in step: {', '.join(database.foreign_tables)}"
-    if database.semi_sync_clients > 1:
+    if _has_stranger(database):
         return "somebody else than the backup acknowledges"
     if now - state.alone_since < TRY_SYNC_AGAIN:
         return f"{me.peer} did not acknowledge a moment ago"
@@ -245,7 +250,7 @@ def _joining(me: Me, state: State, seen: Seen, database: Status, record: Record,
     if state.waiting_from in (None, NOT_SEEN_WAITING):
         state = replace(state, waiting_from=(now, database.binlog_gtid))
     began, gtid = state.waiting_from or NOT_SEEN_WAITING
-    if database.semi_sync_clients > 1:
+    if _has_stranger(database):
         return Decision(state, (Do.KICK_STRANGERS,), "somebody else than the backup acknowledges: cut", alarm=True)
     last = max(began, seen.beat_at or -1e9)
     if now - last > ALONE_AFTER and not seen.doubt:

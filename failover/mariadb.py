@@ -93,6 +93,7 @@ class Status:
 
     semi_sync_clients   replicas that acknowledge. One that lost its network stays counted until it connects again or
                         its dump thread is killed; one that stopped its IO thread is gone at once.
+    backup_connected    one of those who replicate from here, in whatever way, is the pair's other member.
     semi_sync_waiting   commits that wait for an acknowledgement. Of commits that were grouped only the leader counts,
                         so more than 0 says that something waits, not how much.
     acknowledging       this replica's IO thread acknowledges: Rpl_semi_sync_slave_status, which stays ON while the
@@ -108,6 +109,7 @@ class Status:
     semi_sync_on: bool
     semi_sync_clients: int
     replica: Replica | None
+    backup_connected: bool = True
     semi_sync_waiting: int = 0
     acknowledging: bool = False
     binlog_gtid: str = ""
@@ -149,6 +151,7 @@ class MariaDb:
 
     data_folder: Path
     socket: str = SOCKET
+    peer_ip: str = ""
     service: Unit = field(default_factory=lambda: Unit(UNIT))
     _remembered: _Remembered = field(default_factory=_Remembered, repr=False, compare=False)
 
@@ -222,6 +225,7 @@ class MariaDb:
                 semi_sync_on=bool(settings["semi_sync_on"]),
                 semi_sync_clients=int(counters["Rpl_semi_sync_master_clients"]),
                 replica=replica,
+                backup_connected=self._has_backup(session),
                 semi_sync_waiting=int(counters["Rpl_semi_sync_master_wait_sessions"]),
                 acknowledging=bool(replica and replica.io_running and counters["Rpl_semi_sync_slave_status"] == "ON"),
                 binlog_gtid=settings["binlog_gtid"],
@@ -329,6 +333,9 @@ class MariaDb:
             session.rows("STOP SLAVE")
             session.rows("RESET SLAVE ALL")
             session.rows("SET GLOBAL rpl_semi_sync_slave_enabled = 0")
+
+    def _has_backup(self, session: _Session) -> bool:
+        return self.peer_ip in {row["host"].rpartition(":")[0] for row in session.rows(DUMPS)}
 
     def _stamp(self, session: _Session) -> tuple[str | None, int]:
         try:

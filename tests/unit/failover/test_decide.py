@@ -135,9 +135,10 @@ def test_commits_are_released_only_once_the_record_says_so() -> None:
 
 
 def test_a_second_semi_sync_client_ends_sync() -> None:
-    decision = main(holder(database=replace(OPEN, semi_sync_clients=2)))
-    assert Do.KICK_STRANGERS in decision.actions
-    assert swapped(decision) == SINGLE
+    for strange in (replace(OPEN, semi_sync_clients=2), replace(OPEN, backup_connected=False)):
+        decision = main(holder(database=strange))
+        assert Do.KICK_STRANGERS in decision.actions
+        assert swapped(decision) == SINGLE
 
 
 def test_sync_begins_when_the_backup_has_everything_and_acknowledges() -> None:
