@@ -95,6 +95,15 @@ def fill(server: str, disk: Literal["data", "root"] = "data", *, seconds: float 
     return _begin({"type": "fill", "server": server, "disk": disk}, seconds)
 
 
+def stock(
+    server_type: str, location: str | None = None, *, deprecated: bool = False, seconds: float | None = None
+) -> Fault:
+    """A server type is sold out, or only deprecated, in a location or in all."""
+    return _begin(
+        {"type": "stock", "server_type": server_type, "location": location, "deprecated": deprecated}, seconds
+    )
+
+
 def listed() -> list[Fault]:
     """All faults, oldest first."""
     return [Fault(**fault) for fault in ask("GET", "/local/faults")["faults"]]
@@ -182,6 +191,17 @@ def fill_command(
 ) -> None:
     """Fill a running server's disk; clearing frees it."""
     _tell(fill(name, disk.value, seconds=seconds))
+
+
+@app.command("stock")
+def stock_command(
+    server_type: Annotated[str, typer.Argument(help="like cx23")],
+    location: Annotated[str | None, typer.Option("--in", metavar="LOCATION", help="all if it is not given")] = None,
+    deprecated: Annotated[bool, typer.Option("--deprecated", help="announced to go, and still sold")] = False,
+    seconds: For = None,
+) -> None:
+    """Have a server type sold out."""
+    _tell(stock(server_type, location, deprecated=deprecated, seconds=seconds))
 
 
 @app.command("list")

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PREFIX = "/v1"
+OVER_LIMIT = ApiError(429, "rate_limit_exceeded", f"limit of {REQUESTS_PER_HOUR} requests per hour reached")
 ID = r"{id:\d+}"
 ENDPOINTS: tuple[Endpoint, ...] = tuple(
     endpoint
@@ -58,7 +59,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
 def build_app(cloud: Cloud, token: str) -> web.Application:
     """The API of one project, for those who have its token."""
     faults = inject_faults(cloud.faults, PREFIX)
-    app = web.Application(middlewares=[answer_errors, limit_rate(), require_token(token), faults])
+    app = web.Application(middlewares=[limit_rate(), answer_errors, require_token(token), faults])
     for endpoint in ENDPOINTS:
         path = PREFIX + endpoint.path.replace("{id}", ID)
         app.router.add_route(endpoint.method, path, _operation(cloud, endpoint))
@@ -203,6 +204,7 @@ def _http_error(error: web.HTTPException) -> ApiError:
 
 
 def limit_rate() -> typedefs.Middleware:
+    """Every reply says what is left, also an error's; one that says "too many" leaves nothing."""
     budget = Budget(REQUESTS_PER_HOUR, time.time())
 
     @web.middleware
@@ -211,11 +213,13 @@ def limit_rate() -> typedefs.Middleware:
         if not request.path.startswith(PREFIX):
             return await handler(request)
         budget = budget.refilled(time.time())
-        if (spent := budget.spent()) is None:
-            raise ApiError(429, "rate_limit_exceeded", f"limit of {REQUESTS_PER_HOUR} requests per hour reached")
-        budget = spent
-        response = await handler(request)
-        response.headers.update(budget.headers)
+        if spent := budget.spent():
+            budget = spent
+            response = await handler(request)
+        else:
+            response = _respond(429, OVER_LIMIT.body())
+        shown = budget.exhausted() if response.status == OVER_LIMIT.status else budget
+        response.headers.update(shown.headers)
         return response
 
     return limit

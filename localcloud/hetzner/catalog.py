@@ -15,7 +15,8 @@ depends on the account and is not documented.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -79,6 +80,14 @@ class ServerType:
     disk: int
     locations: tuple[str, ...]
     architecture: Architecture = "x86"
+
+
+@dataclass(frozen=True)
+class Stock:
+    """Of one server type, by the names of locations; deprecated ones with the times (RFC 3339) of `deprecation`."""
+
+    sold_out: frozenset[str] = frozenset()
+    deprecated: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,15 +172,22 @@ def _named(things: tuple[T, ...], name_or_id: str | int, field: str) -> T:
     raise invalid(field, f"'{name_or_id}' does not exist; this cloud has {known}")
 
 
-def require_orderable(server_type: ServerType, location: Location) -> None:
-    """Raises the provider's `resource_unavailable` where a type is not sold."""
+def require_sold(server_type: str, location: str | None) -> None:
+    """Raises `invalid_input` for a type or a location that there is not; None is any location."""
+    known = server_type_named(server_type)
+    if location is not None and location_named(location).name not in known.locations:
+        raise invalid("location", f"'{server_type}' is sold in {', '.join(known.locations)}, not in '{location}'")
+
+
+def require_orderable(server_type: ServerType, location: Location, stock: Stock) -> None:
+    """Raises what the provider says where a type is not sold, and where it is sold out.
+
+    In the words that users of the provider met: roots/trellis-cli issue 622, pulumi/pulumi-hcloud issue 104.
+    """
     if location.name not in server_type.locations:
-        offered = ", ".join(server_type.locations)
-        raise ApiError(
-            412,
-            "resource_unavailable",
-            f"server type '{server_type.name}' is not available in '{location.name}', only in {offered}",
-        )
+        raise invalid("server_type", "unsupported location for server type", "unsupported location for server type")
+    if location.name in stock.sold_out:
+        raise ApiError(412, "resource_unavailable", "error during placement")
 
 
 def price(net: str | Decimal) -> dict[str, str]:
@@ -211,7 +227,7 @@ def _by_location(things: list[dict[str, Any]], key: str, value: str) -> dict[str
     return {row["location"]: row for thing in things if thing[key] == value for row in thing["prices"]}
 
 
-def server_type_view(server_type: ServerType) -> dict[str, Any]:
+def server_type_view(server_type: ServerType, stock: Stock) -> dict[str, Any]:
     return {
         "id": server_type.id,
         "name": server_type.name,
@@ -230,9 +246,9 @@ def server_type_view(server_type: ServerType) -> dict[str, Any]:
             {
                 "id": location_named(name).id,
                 "name": name,
-                "recommended": True,
-                "available": True,
-                "deprecation": None,
+                "recommended": name not in stock.sold_out and name not in stock.deprecated,
+                "available": name not in stock.sold_out,
+                "deprecation": stock.deprecated.get(name),
             }
             for name in server_type.locations
         ],

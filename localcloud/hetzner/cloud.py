@@ -11,8 +11,10 @@ from localcloud.backend import Backend
 from localcloud.hetzner import catalog
 from localcloud.hetzner.actions import Actions
 from localcloud.hetzner.body import Body
+from localcloud.hetzner.catalog import ServerType, Stock
 from localcloud.hetzner.errors import limit_exceeded, not_unique, protected
 from localcloud.hetzner.fault_panel import FaultPanel
+from localcloud.hetzner.faults import stock_of
 from localcloud.hetzner.model import Action, Resource, Server
 from localcloud.hetzner.records import Records
 from localcloud.hetzner.steps import Work
@@ -83,6 +85,9 @@ class Cloud:
         """Let running actions end, for some seconds."""
         self.faults.close()
         await self.actions.close(patience)
+
+    def stock(self, server_type: ServerType) -> Stock:
+        return stock_of(self.faults.all(), server_type.name)
 
     def views(self, kind: type[Resource], resources: tuple[Resource, ...]) -> list[View]:
         snapshot = self.records.snapshot()

@@ -12,6 +12,7 @@ from aiohttp import typedefs, web
 
 from localcloud.backend import Backend, BackendError
 from localcloud.hetzner.actions import fated
+from localcloud.hetzner.catalog import require_sold
 from localcloud.hetzner.errors import ApiError
 from localcloud.hetzner.faults import (
     FAILURES,
@@ -24,6 +25,7 @@ from localcloud.hetzner.faults import (
     MachineFault,
     PowerFault,
     Spec,
+    StockFault,
     sentence,
     servers_of,
     strikes,
@@ -57,8 +59,11 @@ class FaultPanel:
         """
         for name in servers_of(spec):
             self.server(name)
-        until = None if seconds is None else time.time() + seconds
-        fault = self._records.put(Fault(id=self._records.new_id(), spec=spec, until=until))
+        if isinstance(spec, StockFault):
+            require_sold(spec.server_type, spec.location)
+        now = time.time()
+        until = None if seconds is None else now + seconds
+        fault = self._records.put(Fault(id=self._records.new_id(), spec=spec, begun=now, until=until))
         try:
             await self._make(spec)
         except BackendError as error:

@@ -7,13 +7,16 @@ count is up, or when somebody clears them. They name machines, so one also holds
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from localcloud.backend import Disk
 from localcloud.hetzner.body import Body
+from localcloud.hetzner.catalog import Stock, server_type_named
 from localcloud.hetzner.model import Fate, Record
 
 API = "api"
@@ -33,6 +36,9 @@ FAILURES: dict[int, tuple[str, str]] = {
     504: ("timeout", "the request could not be answered in time, please retry"),
 }
 """Codes by status (docs.hetzner.cloud/reference/cloud, "Errors")."""
+
+NOTICE_S = 90 * 86400
+"""Between the announcement of a deprecation and the end of sale: about what the provider gives."""
 
 Status = Literal[403, 409, 412, 423, 429, 500, 502, 503, 504]
 
@@ -105,8 +111,17 @@ class FillFault(Body):
     disk: Disk = "data"
 
 
+class StockFault(Body):
+    """A server type that is sold out, or only deprecated, in one location or, without it, in all."""
+
+    type: Literal["stock"] = "stock"
+    server_type: str
+    location: str | None = None
+    deprecated: bool = False
+
+
 MachineFault = PowerFault | FreezeFault | FillFault
-Spec = Annotated[CallFault | LinkFault | MachineFault, Field(discriminator="type")]
+Spec = Annotated[CallFault | LinkFault | MachineFault | StockFault, Field(discriminator="type")]
 
 
 class NewFault(Body):
@@ -117,11 +132,12 @@ class NewFault(Body):
 
 
 class Fault(Record):
-    """`until` in seconds since 1970; `struck` counts the calls that it happened to."""
+    """`begun` and `until` in seconds since 1970; `struck` counts the calls that it happened to."""
 
     kind = "faults"
     singular = "fault"
     spec: Spec
+    begun: float
     until: float | None
     struck: int = 0
 
@@ -159,7 +175,26 @@ def servers_of(spec: Spec) -> tuple[str, ...]:
         return (spec.caller,) if spec.caller else ()
     if isinstance(spec, LinkFault):
         return tuple(place for place in (spec.source, spec.destination) if place not in PLACES)
-    return (spec.server,)
+    return (spec.server,) if isinstance(spec, MachineFault) else ()
+
+
+def stock_of(faults: Iterable[Fault], server_type: str) -> Stock:
+    """What the faults leave of a server type."""
+    sold_out: set[str] = set()
+    deprecated: dict[str, dict[str, str]] = {}
+    for fault in faults:
+        if isinstance(fault.spec, StockFault) and fault.spec.server_type == server_type:
+            places = [fault.spec.location] if fault.spec.location else server_type_named(server_type).locations
+            if fault.spec.deprecated:
+                deprecated |= dict.fromkeys(places, _deprecation(fault.begun))
+            else:
+                sold_out.update(places)
+    return Stock(frozenset(sold_out), deprecated)
+
+
+def _deprecation(announced: float) -> dict[str, str]:
+    times = {"announced": announced, "unavailable_after": announced + NOTICE_S}
+    return {name: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for name, at in times.items()}
 
 
 def sentence(spec: Spec) -> str:
@@ -169,6 +204,8 @@ def sentence(spec: Spec) -> str:
     if isinstance(spec, LinkFault):
         arrow = "<->" if spec.both_ways else "->"
         return f"{spec.source} {arrow} {spec.destination}: {_lost(spec.percent)}"
+    if isinstance(spec, StockFault):
+        return f"{spec.server_type} in {spec.location or 'all locations'}: {_shelf(spec)}"
     if isinstance(spec, FillFault):
         return f"{spec.server}: its {spec.disk} disk is full"
     return f"{spec.server}: {'no power' if isinstance(spec, PowerFault) else 'frozen'}"
@@ -197,6 +234,10 @@ def _effects(spec: CallFault) -> list[str]:
     if spec.action_error:
         effects.append(f"its action ends in error, {_work(spec.action_error)}")
     return effects
+
+
+def _shelf(spec: StockFault) -> str:
+    return "deprecated" if spec.deprecated else "sold out"
 
 
 def _work(moment: Fate) -> str:

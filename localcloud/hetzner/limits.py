@@ -23,6 +23,9 @@ class Budget:
         """After one more request; None when there is no request left."""
         return Budget(self.remaining - 1, self.at) if self.remaining >= 1 else None
 
+    def exhausted(self) -> Budget:
+        return Budget(0.0, self.at)
+
     @property
     def headers(self) -> dict[str, str]:
         full_at = self.at + (REQUESTS_PER_HOUR - self.remaining) / PER_SECOND

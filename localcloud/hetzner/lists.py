@@ -65,6 +65,10 @@ def _catalog(kind: str, views: list[Any], filters: tuple[str, ...], sort: tuple[
     return Listing(kind, kind.removesuffix("s"), lambda _: views, filters, sort)
 
 
+def _server_types(cloud: Cloud) -> list[View]:
+    return [catalog.server_type_view(each, cloud.stock(each)) for each in catalog.SERVER_TYPES]
+
+
 BY_NAME = ("id", "name")
 BY_AGE = ("id", "created")
 BY_ALL = ("id", "name", "created")
@@ -81,7 +85,7 @@ RECORDS = (
 )
 CATALOG = (
     _catalog("locations", [catalog.location_view(each) for each in catalog.LOCATIONS], ("name",), BY_NAME),
-    _catalog("server_types", [catalog.server_type_view(each) for each in catalog.SERVER_TYPES], ("name",), ("id",)),
+    Listing("server_types", "server_type", _server_types, ("name",), ("id",)),
     _catalog(
         "images",
         [catalog.image_view(each) for each in catalog.IMAGES],

@@ -110,6 +110,7 @@ class Server(Resource):
     placement_group: int | None = None
     nics: tuple[Nic, ...] = ()
     public_keys: tuple[str, ...] = ()
+    backup_window: str | None = None
     protected: bool = False
 
 

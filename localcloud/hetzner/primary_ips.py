@@ -19,7 +19,7 @@ from localcloud.hetzner.world import primary_ip_of
 class CreatePrimaryIp(Body):
     name: Name
     type: IpType
-    assignee_type: Literal["server"] = "server"
+    assignee_type: Literal["server"] | None = None
     assignee_id: int | None = None
     location: int | str | None = None
     auto_delete: bool = False

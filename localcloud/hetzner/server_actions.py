@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from typing import Literal
 
 from localcloud.hetzner import catalog
 from localcloud.hetzner.body import Body
@@ -27,6 +28,8 @@ from localcloud.hetzner.steps import (
 from localcloud.hetzner.views import action_view
 from localcloud.hetzner.world import primary_ip_of
 
+BACKUP_WINDOW = "22-02"
+
 
 class ChangeType(Body):
     server_type: int | str
@@ -40,6 +43,12 @@ class ChangeProtection(Body):
 
 class AddToPlacementGroup(Body):
     placement_group: int
+
+
+class EnableBackup(Body):
+    """The window was chosen by the user once, and clients can still send it."""
+
+    backup_window: Literal["22-02", "02-06", "06-10", "10-14", "14-18", "18-22"] | None = None
 
 
 class Rebuild(Body):
@@ -107,7 +116,7 @@ def change_type(cloud: Cloud, ident: int, body: ChangeType) -> Reply:
     if server_type.disk < server.disk:
         problem = f"its disk of {server_type.disk} GB is smaller than the server's {server.disk} GB"
         raise refused("invalid_server_type", f"{server_type.name} does not fit: {problem}")
-    catalog.require_orderable(server_type, catalog.location_named(server.location))
+    catalog.require_orderable(server_type, catalog.location_named(server.location), cloud.stock(server_type))
     disk = server_type.disk if body.upgrade_disk else server.disk
     server, undo = cloud.records.change(server, server_type=server_type.name, disk=disk, status="migrating")
     steps = [step(create_machine, ident), step(rewire), step(start, ident)]
@@ -163,6 +172,17 @@ def remove_from_placement_group(cloud: Cloud, ident: int) -> Reply:
     return cloud.begun(action)
 
 
+def enable_backup(cloud: Cloud, ident: int, body: EnableBackup) -> Reply:
+    """The provider chooses the window; no backup is made here, for nothing could be restored from one."""
+    server, undo = cloud.records.change(_free(cloud, ident), backup_window=body.backup_window or BACKUP_WINDOW)
+    return cloud.begun(cloud.actions.begin("enable_backup", [server], (), undo=[undo]))
+
+
+def disable_backup(cloud: Cloud, ident: int) -> Reply:
+    server, undo = cloud.records.change(_free(cloud, ident), backup_window=None)
+    return cloud.begun(cloud.actions.begin("disable_backup", [server], (), undo=[undo]))
+
+
 def change_dns_ptr(cloud: Cloud, ident: int, body: ChangeDnsPtr) -> Reply:
     """The names of the server's primary IPs."""
     server = _free(cloud, ident)
@@ -187,4 +207,6 @@ ENDPOINTS = (
     Endpoint("POST", f"{ACTIONS}/add_to_placement_group", add_to_placement_group, AddToPlacementGroup),
     Endpoint("POST", f"{ACTIONS}/remove_from_placement_group", remove_from_placement_group),
     Endpoint("POST", f"{ACTIONS}/change_dns_ptr", change_dns_ptr, ChangeDnsPtr),
+    Endpoint("POST", f"{ACTIONS}/enable_backup", enable_backup, EnableBackup),
+    Endpoint("POST", f"{ACTIONS}/disable_backup", disable_backup),
 )

@@ -132,7 +132,7 @@ def _offer(cloud: Cloud, body: CreateServer) -> Offer:
         catalog.image_named(body.image),
         catalog.location_named(location if location is not None else DEFAULT_LOCATION),
     )
-    catalog.require_orderable(offer.server_type, offer.location)
+    catalog.require_orderable(offer.server_type, offer.location, cloud.stock(offer.server_type))
     return offer
 
 
@@ -168,6 +168,7 @@ def _give_public_ips(cloud: Cloud, server: Server, public_net: PublicNetBody) ->
         if not enabled:
             continue
         if ident is None:
+            cloud.require_room(PrimaryIp)
             ip = new_primary_ip(cloud, ip_type, server.location, auto_delete=True, labels={})
         else:
             ip = _free_primary_ip(cloud, ident, ip_type, server)

@@ -7,6 +7,7 @@ from typing import Any
 
 from localcloud.hetzner import catalog
 from localcloud.hetzner.addresses import gateway_of
+from localcloud.hetzner.faults import stock_of
 from localcloud.hetzner.model import (
     Action,
     Firewall,
@@ -136,7 +137,7 @@ def server_view(snapshot: Snapshot, server: Server, locked: Collection[int] = ()
     return {
         **_named(server),
         "status": server.status,
-        "server_type": catalog.server_type_view(server_type),
+        "server_type": catalog.server_type_view(server_type, stock_of(snapshot.faults, server_type.name)),
         "image": catalog.image_view(catalog.image_named(server.image)),
         "location": catalog.location_view(catalog.location_named(server.location)),
         "primary_disk_size": server.disk,
@@ -149,7 +150,7 @@ def server_view(snapshot: Snapshot, server: Server, locked: Collection[int] = ()
         "protection": {"delete": server.protected, "rebuild": server.protected},
         "rescue_enabled": False,
         "iso": None,
-        "backup_window": None,
+        "backup_window": server.backup_window,
         "included_traffic": catalog.server_type_prices(server_type)[0]["included_traffic"],
         "ingoing_traffic": 0,
         "outgoing_traffic": 0,

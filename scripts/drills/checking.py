@@ -19,13 +19,12 @@ ALIVE = "heartbeat"
 def judge(hosts: Hosts, run: str, members: Sequence[str], acks: Sequence[Ack], epochs: int | None) -> Verdict:
     """The verdict on a run; `epochs` is how often the record says that the holder changed. Raises LoginError."""
     differ = _differ(hosts, members)
-    present = {member: rows(hosts, member, run) for member in members}
+    present = {member: _rows(hosts, member, run) for member in members}
     missing = {member: names for member, names in lost(acks, present).items() if names}
     return Verdict(len(acks), missing, differ, both_seconds(acks), changes(acks), epochs)
 
 
-def rows(hosts: Hosts, member: str, run: str) -> set[tuple[str, int]]:
-    """What a member's table has of a run: writer and number. Raises LoginError."""
+def _rows(hosts: Hosts, member: str, run: str) -> set[tuple[str, int]]:
     text = sql(hosts, member, f"SELECT writer, id FROM m2.drill WHERE writer LIKE '{run}/%'")  # noqa: S608
     rows = (line.split("\t") for line in text.splitlines())
     return {(writer, int(number)) for writer, number in rows}

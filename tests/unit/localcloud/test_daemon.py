@@ -21,10 +21,12 @@ from hcloud.images import Image
 from hcloud.server_types import ServerType
 
 from localcloud.daemon import StartError, lock, read_token
+from tests.acknowledged import acknowledged, settled, writers, writing
+from tests.unit.localcloud.hetzner.running_api import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "s" * 64
-DEADLINE_S = 10.0
+DEADLINE_S = 40.0
 SECRET = "#cloud-config with a secret"
 
 
@@ -154,3 +156,17 @@ def test_nothing_is_forgotten_whatever_ends_it(daemon: Daemon) -> None:
         server = daemon.client.servers.get_by_name("one")
         assert (server.id, server.status) == (created.server.id, "running")
         assert server.public_net.ipv4.ip == created.server.public_net.ipv4.ip
+
+
+def test_kill_9_under_load_forgets_nothing(daemon: Daemon) -> None:
+    servers = [create_server(daemon, name).server for name in ("left", "right")]
+    clients = writers(lambda: daemon.client, servers)
+    for seconds in (0.0, 0.05, 0.1):
+        enough = acknowledged(clients) + 20
+        with writing(clients):
+            assert eventually(lambda enough=enough: acknowledged(clients) > enough)  # type: ignore[misc]
+            time.sleep(seconds)
+            daemon.end(signal.SIGKILL)
+        daemon.again()
+        assert eventually(lambda: settled(daemon.client))
+        assert [wrong for client in clients if (wrong := client.forgotten())] == []

@@ -30,7 +30,7 @@ HcloudClient = Any
 HcloudServer = Any
 
 TOKEN = "t" * 64
-DEADLINE_S = 5.0
+DEADLINE_S = 20.0
 FSN1 = Location(name="fsn1")
 
 

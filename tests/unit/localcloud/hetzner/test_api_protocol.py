@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hcloud import APIException
 
 from localcloud.hetzner import catalog
 from localcloud.hetzner.limits import Budget
-from tests.unit.localcloud.hetzner.running_api import Api, HcloudClient, make_server, refusal
+from tests.unit.localcloud.hetzner.running_api import Api, HcloudClient, eventually, make_server, refusal
 
 
 def test_without_a_token(api: Api) -> None:
@@ -54,7 +56,16 @@ def test_rate_limit_headers_and_429(api: Api, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Budget, "refilled", lambda self, now: Budget(0.5, now))
     reply = api.raw("GET", "/v1/locations")
     assert (reply.status_code, reply.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert reply.headers["RateLimit-Remaining"] == "0"
     assert api.raw("GET", "/local/servers").status_code == 200
+
+
+def test_errors_count_and_say_what_is_left(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Budget, "refilled", lambda self, now: self)
+    statuses = [api.raw("GET", "/v1/servers/7"), api.raw("POST", "/v1/servers", json={}), api.raw("GET", "/v1/x")]
+    assert [reply.status_code for reply in statuses] == [404, 422, 404]
+    assert [reply.headers["RateLimit-Remaining"] for reply in statuses] == ["3599", "3598", "3597"]
+    assert int(statuses[0].headers["RateLimit-Reset"]) == pytest.approx(time.time(), abs=60)
 
 
 @pytest.mark.parametrize(("spent_s_ago", "left"), [(0.0, 0), (1.0, 1), (10.0, 10), (7200.0, 3600)])
@@ -140,6 +151,21 @@ def test_polling_actions_as_hcloud_go_does(api: Api, client: HcloudClient) -> No
     api.backend.go_on.set()
     running.wait_until_finished()
     assert api.raw("GET", f"/v1/actions?id={running.id}&id=999999").json()["actions"][0]["status"] == "success"
+
+
+def test_progress(api: Api, client: HcloudClient) -> None:
+    """An action with three steps, held in the last: two thirds are done."""
+    server = make_server(client)
+    api.backend.held = "start"
+    api.backend.go_on.clear()
+    action = server.reset()
+    assert eventually(lambda: client.actions.get_by_id(action.id).progress == 66)
+    assert client.actions.get_by_id(action.id).finished is None
+    api.backend.go_on.set()
+    action.wait_until_finished()
+    ended = client.actions.get_by_id(action.id)
+    assert (ended.progress, ended.status, ended.error) == (100, "success", None)
+    assert ended.finished >= ended.started
 
 
 def test_listing_all_actions_was_removed(api: Api) -> None:

@@ -256,3 +256,12 @@ def test_a_projects_limits(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     assert api.raw("POST", "/v1/networks", json=body).status_code == 201
     reply = api.raw("POST", "/v1/networks", json=body | {"name": "two"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (403, "resource_limit_exceeded")
+    assert reply.json()["error"]["details"] == {"limits": [{"name": "networks"}]}
+
+
+def test_a_servers_own_addresses_count_too(client: HcloudClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(catalog.IN_PROJECT, "primary_ips", 1)
+    with pytest.raises(APIException) as error:
+        make_server(client)
+    assert refusal(error) == "resource_limit_exceeded"
+    assert client.servers.get_all() == client.primary_ips.get_all() == []

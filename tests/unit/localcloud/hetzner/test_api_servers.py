@@ -75,7 +75,7 @@ def test_root_password_only_without_ssh_keys(client: HcloudClient) -> None:
         ({"datacenter": "fsn1-dc14"}, 422, "invalid_input", "datacenter"),
         ({"ssh_keys": [7]}, 404, "not_found", None),
         ({"placement_group": 7}, 404, "not_found", None),
-        ({"location": "ash"}, 412, "resource_unavailable", None),
+        ({"location": "ash"}, 422, "invalid_input", "server_type"),
     ],
 )
 def test_create_refuses(api: Api, body: dict[str, object], status: int, code: str, field: str | None) -> None:
@@ -227,6 +227,15 @@ def test_rebuild_takes_another_image_and_starts(client: HcloudClient) -> None:
     server.rebuild(Image(name="debian-13")).action.wait_until_finished()
     rebuilt = client.servers.get_by_id(server.id)
     assert (rebuilt.image.name, rebuilt.status) == ("debian-13", "running")
+
+
+def test_backups(client: HcloudClient) -> None:
+    server = make_server(client)
+    for change, window in ((server.enable_backup, "22-02"), (server.disable_backup, None)):
+        action = change()
+        action.wait_until_finished()
+        assert action.command == change.__name__
+        assert client.servers.get_by_id(server.id).backup_window == window
 
 
 def test_delete_frees_everything_that_was_lent(client: HcloudClient, backend: StagedBackend) -> None:

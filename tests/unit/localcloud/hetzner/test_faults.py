@@ -190,8 +190,8 @@ def test_an_unknown_fault_cannot_be_cleared(api: Api) -> None:
 def test_words() -> None:
     spec = CallFault(method="POST", path="/servers", caller="core-1", delay_s=2.5, reply_lost="after", count=3)
     assert sentence(spec) == "POST /servers from core-1: 2.5 s late, no reply, the work is done"
-    assert ending(Fault(id=1, spec=spec, until=110.0, struck=1), now=100.0) == "after 2 more or in 10 s"
-    assert ending(Fault(id=1, spec=CallFault(status=500), until=None), now=100.0) == "when cleared"
+    assert ending(Fault(id=1, spec=spec, begun=90.0, until=110.0, struck=1), now=100.0) == "after 2 more or in 10 s"
+    assert ending(Fault(id=1, spec=CallFault(status=500), begun=90.0, until=None), now=100.0) == "when cleared"
 
 
 def begin(api: Api, fault: dict[str, Any], seconds: float | None = None) -> int:
