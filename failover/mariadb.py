@@ -180,11 +180,6 @@ class MariaDb:
         with _unit_errors():
             self.service.start()
 
-    def stop(self) -> None:
-        """Begin an orderly end. Never while a commit waits: SIGTERM commits what was not acknowledged (fact 4)."""
-        with _unit_errors():
-            self.service.stop()
-
     def kill(self) -> bool:
         """SIGKILL; True when it is dead, False when it is still there after 2 s (an unkillable wait for its disk)."""
         return self.service.kill()

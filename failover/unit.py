@@ -54,7 +54,7 @@ class Unit:
         _systemctl("start", "--no-block", self.name)
 
     def stop(self) -> None:
-        """Ask for an orderly end and do not wait; takes a start back that has not happened. Raises UnitError."""
+        """Ask for an end and do not wait; takes a start back that has not happened. Raises UnitError."""
         _systemctl("stop", "--no-block", self.name)
 
     def kill(self) -> bool:

@@ -453,6 +453,7 @@ def test_12_systemd_never_starts_ours_again_as_it_does_with_debian_s() -> None:
     restart = re.compile(r"^Restart=(.*)$", re.MULTILINE)
     assert restart.findall(theirs) == ["on-abnormal"]
     assert restart.findall(ours) == ["no"]
+    assert "KillSignal=SIGKILL\n" in ours, "an orderly end commits what was not acknowledged (fact 4)"
 
 
 def test_12_no_timer_upgrades_the_server() -> None:
