@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import yaml
 
+from components.logins import ASK_AGENT
 from scripts import calls, gui, local_stack, localcloud
+from scripts.cloud_api import LocalCloudError, power
 from stacks.settings import TopologyName
 from tests.machines.cluster import CARRIER, STRANGER, Cluster, sip_answers
 from tests.machines.lab import until
@@ -16,6 +21,8 @@ from tests.machines.lab import until
 pytestmark = pytest.mark.machines
 
 CALLS = 10
+FAILBACK_AFTER = 20
+PAIRS = pytest.mark.parametrize("cluster", ["two-server-ha", "four-server-ha"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +35,15 @@ def cloud(no_cloud: None) -> Iterator[None]:
         localcloud.down()
 
 
-@pytest.fixture(scope="module", params=["one-server", "two-server-ha", "four-server-ha"])
+@pytest.fixture(scope="module", params=["one-server", "two-server-ha", "three-server", "four-server-ha"])
 def cluster(cloud: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     topology: TopologyName = request.param
     made = Cluster(tmp_path_factory.mktemp("stack") / f"Pulumi.{topology}-local.yaml", f"{topology}-local")
+    made.file.write_text(yaml.safe_dump({"config": {"m2:failback_after": FAILBACK_AFTER}}))
     local_stack.ensure(made.file, topology)
     made.up()
     for address in made.outputs()["sip_addresses"]:
-        until(lambda address=address: call(address, 1).answered == 1, 120, f"a first call to {address}")  # type: ignore[misc]
+        wait_for_call(address)
     yield made
     made.destroy()
     assert localcloud.servers() == []
@@ -45,8 +53,20 @@ def call(address: str, count: int) -> calls.Calls:
     return calls.make(address, count, rate=10, talk=0.5, timeout=6.0)
 
 
+def wait_for_call(address: str) -> None:
+    until(lambda: call(address, 1).answered == 1, 120, f"a call to {address} is answered")
+
+
+def next_second() -> int:
+    """The records of calls that are made from now on began at or after this time, and no others."""
+    begin = math.ceil(time.time())
+    time.sleep(begin - time.time())
+    return begin
+
+
 def databases(cluster: Cluster) -> list[str]:
-    return [host for host, roles in cluster.outputs()["ssh"]["roles"].items() if "database" in roles]
+    roles = cluster.outputs()["ssh"]["roles"]
+    return sorted(host for host in roles if "database" in roles[host])
 
 
 def records(cluster: Cluster, host: str, since: int) -> int:
@@ -55,8 +75,7 @@ def records(cluster: Cluster, host: str, since: int) -> int:
 
 
 def test_calls_with_media_go_through_and_each_has_one_record_on_every_database(cluster: Cluster) -> None:
-    begin = math.ceil(time.time())
-    time.sleep(begin - time.time())
+    begin = next_second()
     addresses = cluster.outputs()["sip_addresses"]
     for address in addresses:
         made = call(address, CALLS)
@@ -78,6 +97,54 @@ def test_carriers_get_answers_and_strangers_none(cluster: Cluster) -> None:
     for address in cluster.outputs()["sip_addresses"]:
         assert sip_answers(CARRIER, address)
         assert not sip_answers(STRANGER, address)
+
+
+def said(cluster: Cluster, host: str) -> dict[str, Any]:
+    """What the agent of a database host says; nothing while the host does not answer."""
+    try:
+        answer: dict[str, Any] = json.loads(cluster.on(host, f"{ASK_AGENT} status"))
+    except LocalCloudError:
+        return {}
+    return answer
+
+
+def serves(cluster: Cluster, host: str) -> bool:
+    """Whether the pair's record names it, and every address that moves is sent to it."""
+    status = said(cluster, host)
+    return (status.get("record") or {}).get("holder") == host and set(status["addresses"].values()) == {host}
+
+
+def check_service(cluster: Cluster, host: str) -> None:
+    """Calls, their records on the host that serves, and the GUI, all through the addresses."""
+    begin = next_second()
+    for address in cluster.outputs()["sip_addresses"]:
+        wait_for_call(address)
+        assert call(address, CALLS).answered == CALLS
+    wanted = (CALLS + 1) * len(cluster.outputs()["sip_addresses"])
+    until(lambda: records(cluster, host, begin) >= wanted, 60, f"{wanted} records on {host}")
+    until(lambda: gui_writer(cluster) == host, 60, f"the GUI shows {host} as the writer")
+
+
+def gui_writer(cluster: Cluster) -> str | None:
+    try:
+        return str(gui.ask(cluster.outputs(), "api/status")["writer"])
+    except OSError:
+        return None
+
+
+@PAIRS
+def test_the_backup_takes_every_address_and_they_return_to_the_main(cluster: Cluster) -> None:
+    """Before and after, every client writes through the address that moves."""
+    main, backup = databases(cluster)
+    until(lambda: (said(cluster, main).get("record") or {}).get("mode") == "SYNC", 120, "the pair is whole")
+    assert serves(cluster, main)
+    check_service(cluster, main)
+    power(f"{cluster.name}-{main}", "cut")
+    until(lambda: serves(cluster, backup), 90, f"{backup} serves")
+    check_service(cluster, backup)
+    power(f"{cluster.name}-{main}", "on")
+    until(lambda: serves(cluster, main), 180, f"{main} serves again")
+    check_service(cluster, main)
 
 
 def test_a_second_up_changes_nothing(cluster: Cluster) -> None:
