@@ -8,7 +8,8 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 
 from stacks.addressing import core_limit
-from stacks.settings import RESERVED_PORTS, Region
+from stacks.settings import ONLY_IN, RESERVED_PORTS, Region, TopologyName
+from stacks.sizing import CEILINGS
 from tests.unit.stacks.example import REQUIRED, SSH_KEY
 
 PRIVATE = [IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
@@ -46,3 +47,51 @@ def stack_files(draw: st.DrawFn, most_cores: int = 200) -> dict[str, Any]:
         "protected": draw(st.booleans()),
         "rebuild": draw(st.dictionaries(st.sampled_from(["gui", "database-1", "core-2"]), st.integers(0, 9))),
     }
+
+
+@st.composite
+def any_stack(draw: st.DrawFn) -> dict[str, Any]:
+    """A right stack file of any topology, with traffic that it carries."""
+    values = draw(stack_files(most_cores=9))
+    topology = draw(st.sampled_from(get_args(TopologyName)))
+    ceiling = CEILINGS[topology]
+    values |= {
+        "topology": topology,
+        "concurrent_calls": draw(st.integers(1, min(ceiling.calls or 400, 400))),
+        "cps": draw(st.integers(1, min(ceiling.cps or 40, 40))),
+        "rebuild": {},
+    }
+    choices: dict[str, st.SearchStrategy[Any]] = {
+        "gui_on": st.sampled_from(["own-server", "database"]),
+        "witness": st.sampled_from(["own-server", "none"]),
+        "sip_address": st.sampled_from(["198.51.100.77", "198.51.100.78"]),
+    }
+    if topology not in ONLY_IN["cores"]:
+        del values["cores"]
+    for name, choice in choices.items():
+        if topology in ONLY_IN[name] and draw(st.booleans()):
+            values[name] = draw(choice)
+    return values
+
+
+WRONG: dict[str, tuple[Any, str]] = {
+    # setting: (a wrong value, how its error begins)
+    "region": ("mars", "region: 'mars'"),
+    "network": ("8.8.8.0/24", "network: '8.8.8.0/24'"),
+    "admins": ({"ssh_from": ["0.0.0.0/0"], "ssh_keys": [SSH_KEY]}, "admins.ssh_from[0]: '0.0.0.0/0'"),
+    "sip_port": (22, "sip_port: '22'"),
+    "rtp_ports": ("many", "rtp_ports: 'many'"),
+    "protected": ("perhaps", "protected: 'perhaps'"),
+    "concurrent_calls": (0, "concurrent_calls: '0'"),
+    "cps": (-1, "cps: '-1'"),
+    "codec": ("mp3", "codec: 'mp3'"),
+    "records_days": (0, "records_days: '0'"),
+    "witness": ("my-phone", "witness: 'my-phone'"),
+    "sip_address": ("sip.example.org", "sip_address: 'sip.example.org'"),
+    "gui_from": (["everywhere"], "gui_from[0]: 'everywhere'"),
+    "server_types": (
+        {"cores": "ccx13"},
+        "server_types.cores: there is no such setting; did you mean server_types.core?",
+    ),
+    "regoin": ("fsn1", "regoin: there is no such setting; did you mean region?"),
+}

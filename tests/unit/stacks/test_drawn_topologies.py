@@ -316,3 +316,20 @@ def test_an_address_that_carriers_know_is_kept_and_never_made(topology: str) -> 
 
 def test_the_topologies_are_those_that_the_settings_allow() -> None:
     assert set(TOPOLOGIES) == set(NAMES) == set(sizing.CEILINGS) == set(addressing.COUNTS)
+
+
+@pytest.mark.parametrize("name", ["two-server-ha", "four-server-ha", "full, GUI on the databases"])
+def test_the_backup_takes_over_after_ten_seconds_by_default_and_the_addresses_return_automatically(name: str) -> None:
+    for host in plan_of(name).with_role("database"):
+        agent = json.loads(content(name, host.name, "/etc/m2/agent.json"))
+        assert agent["takeover_after"] == 10
+        assert agent["hold_down"] == settings().failback_after
+        assert len(agent["quorum"]) == 3
+
+
+def test_without_a_witness_no_member_has_a_quorum_to_ask() -> None:
+    for host in ("node-1", "node-2"):
+        agent = json.loads(content("two-server-ha, no witness", host, "/etc/m2/agent.json"))
+        assert agent["quorum"] == []
+        assert agent["peer_ip"]
+        assert agent["movers"]
