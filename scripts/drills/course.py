@@ -13,7 +13,7 @@ from scripts.drills.scenes import Drill, Scene
 from scripts.drills.timeline import Entry, Service
 from scripts.drills.verdict import Verdict
 
-WHOLE_BEFORE = 60.0
+WHOLE_BEFORE = 180.0
 WHOLE_AFTER = 900.0
 RETURN_BY_ITSELF = 3600.0
 CALM = 2.0

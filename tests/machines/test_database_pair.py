@@ -1,0 +1,154 @@
+"""The database pair on real machines: every drill, changes by `up` under load, and random faults.
+
+One cluster for all tests, in the order of this file; each leaves it whole, the database on its main.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+import yaml
+
+from scripts import hosts, local_stack, localcloud
+from scripts.database_pair import Pair
+from scripts.drills import clients
+from scripts.drills.breaking import LocalBreaker
+from scripts.drills.clients import Clients
+from scripts.drills.course import Course, Result, conclude, epochs_between, return_home, run_drill
+from scripts.drills.nemesis import run_nemesis
+from scripts.drills.scenes import DRILLS, Scene
+from scripts.engines import StackError
+from tests.machines.cluster import NAME, Cluster
+
+pytestmark = pytest.mark.machines
+
+MAIN, BACKUP = 21, 22
+NEMESIS_SECONDS = 150.0
+FIXED_SEED = 5
+PATIENCE = 60.0
+"""Seconds; what a takeover takes on a busy machine is the benchmark's to say."""
+
+TAKEOVER_AFTER = 10.0
+TAKEN_OVER = ("power", "freeze", "cut", "api")
+
+
+@pytest.fixture(scope="module")
+def cluster(no_cloud: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The full topology with as few cores as it may have."""
+    file = tmp_path_factory.mktemp("stack") / f"Pulumi.{NAME}.yaml"
+    localcloud.up()
+    try:
+        local_stack.ensure(file)
+        made = Cluster(file)
+        change(made, cores=2)
+        made.up()
+        yield made
+    finally:
+        localcloud.down()
+
+
+@pytest.fixture
+def course(cluster: Cluster) -> Iterator[Course]:
+    """A run of its own on a pair that is whole."""
+    pair = Pair(hosts.of_stack(NAME, cluster.file))
+    made = Course(Scene(pair, LocalBreaker(NAME), "database-1", "database-2", "gui"), secrets.token_hex(4), print)
+    return_home(made, [])
+    yield made
+    return_home(made, [])
+
+
+def change(cluster: Cluster, **changes: object) -> None:
+    """Other settings from now on; nothing is brought up."""
+    document = yaml.safe_load(cluster.file.read_text())
+    document["config"] |= {f"m2:{key}": value for key, value in changes.items()}
+    cluster.file.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def told(result: Result) -> str:
+    """For the message of a failed test."""
+    return "\n".join(f"{e.at - result.fault_at:+.2f} {e.who}: {e.what}" for e in result.timeline)
+
+
+@contextmanager
+def written(course: Course) -> Iterator[Clients]:
+    """Clients write as long as the block lasts."""
+    clients.make_table(course.scene.hosts, course.scene.main)
+    with clients.writing(course.scene.hosts, course.run, course.scene.members) as journal:
+        yield journal
+
+
+@pytest.mark.parametrize("name", DRILLS)
+def test_a_drill_loses_nothing_and_ends_where_it_began(course: Course, name: str) -> None:
+    result = run_drill(course, DRILLS[name])
+    assert result.failures == [], told(result)
+    if name in TAKEN_OVER:
+        assert result.service.first_server == BACKUP, told(result)
+        assert result.service.silence < PATIENCE, told(result)
+    if name in ("kill", "split", "quorum", "backup"):
+        assert result.verdict.changes == 0, told(result)
+
+
+def test_a_main_that_dies_while_it_writes_alone_is_waited_for(course: Course) -> None:
+    """The backup lacks writes: nobody takes over by himself, and everything is there once the main is."""
+    scene, before = course.scene, course.scene.pair.look()
+    with written(course) as journal:
+        began = time.time()
+        with ExitStack() as main_dead:
+            with scene.breaker.power(scene.backup):
+                scene.pair.until(lambda look: look.record is not None and look.record["mode"] == "SINGLE", PATIENCE, "alone")
+                time.sleep(2.0)
+                main_dead.enter_context(scene.breaker.power(scene.main))
+            time.sleep(3 * TAKEOVER_AFTER)
+            assert {ack.server for ack in journal.acks} == {MAIN}
+        after = return_home(course, [])
+    result = conclude(course, "main lost in SINGLE", began, [], journal, epochs_between(before, after))
+    assert result.failures == [], told(result)
+    assert result.verdict.changes == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"server_types": {"database": "ccx43"}}, {"rebuild": {"database-1": 1, "database-2": 1}}],
+    ids=["server type", "rebuild"],
+)
+def test_both_members_change_in_one_up_one_after_the_other_under_load(
+    cluster: Cluster, course: Course, changes: dict[str, object]
+) -> None:
+    before = course.scene.pair.look()
+    servers = {server["name"]: server["id"] for server in localcloud.servers()}
+    change(cluster, **changes)
+    with written(course) as journal:
+        began = time.time()
+        cluster.up()
+        after = return_home(course, [])
+    result = conclude(course, "up", began, [], journal, epochs_between(before, after))
+    assert result.failures == [], told(result)
+    assert result.service.silence < PATIENCE, told(result)
+    rebuilt = {s["name"] for s in localcloud.servers() if servers[s["name"]] != s["id"]}
+    assert rebuilt == {f"{NAME}-{host}" for host in changes.get("rebuild", {})}  # type: ignore[attr-defined]
+    assert cluster.lines() == []
+
+
+def test_a_pair_that_is_not_whole_is_left_alone_until_somebody_says_that_this_repairs_it(
+    cluster: Cluster, course: Course
+) -> None:
+    servers = {server["name"]: server["id"] for server in localcloud.servers()}
+    before = cluster.file.read_text()
+    change(cluster, rebuild={"database-1": 1, "database-2": 2})
+    with course.scene.breaker.power("database-2"):
+        with pytest.raises(StackError, match="accept-degraded"):
+            cluster.up()
+        assert {server["name"]: server["id"] for server in localcloud.servers()} == servers
+    cluster.file.write_text(before)
+
+
+@pytest.mark.parametrize("seed", [FIXED_SEED, random.SystemRandom().randrange(2**31)], ids=["fixed", "random"])
+def test_random_faults_lose_nothing_and_everything_heals(course: Course, seed: int) -> None:
+    result = run_nemesis(course, NEMESIS_SECONDS, seed)
+    assert result.failures == [], f"seed {seed}\n{told(result)}"
+    assert result.verdict.acknowledged > 0
