@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from scripts import hosts, local_stack, localcloud
-from scripts.database_pair import Pair
+from scripts.database_pair import Look, Pair
 from scripts.drills import clients
 from scripts.drills.breaking import LocalBreaker
 from scripts.drills.clients import Clients
@@ -69,6 +69,10 @@ def change(cluster: Cluster, **changes: object) -> None:
     cluster.file.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
+def is_alone(look: Look) -> bool:
+    return look.record is not None and look.record["mode"] == "SINGLE"
+
+
 def told(result: Result) -> str:
     """For the message of a failed test."""
     return "\n".join(f"{e.at - result.fault_at:+.2f} {e.who}: {e.what}" for e in result.timeline)
@@ -100,7 +104,9 @@ def test_a_main_that_dies_while_it_writes_alone_is_waited_for(course: Course) ->
         began = time.time()
         with ExitStack() as main_dead:
             with scene.breaker.power(scene.backup):
-                scene.pair.until(lambda look: look.record is not None and look.record["mode"] == "SINGLE", PATIENCE, "alone")
+                scene.pair.until(
+                    lambda look: look.record is not None and look.record["mode"] == "SINGLE", PATIENCE, "alone"
+                )
                 time.sleep(2.0)
                 main_dead.enter_context(scene.breaker.power(scene.main))
             time.sleep(3 * TAKEOVER_AFTER)
