@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -153,3 +154,7 @@ class TlsServer(ThreadingHTTPServer):
             return
         with secured:
             super().finish_request(secured, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A peer that hangs up early is no fault of this program."""
+        log.info("%s hung up: %s", client_address[0], sys.exc_info()[1])

@@ -98,7 +98,7 @@ class People:
             "quorum": seen.is_fresh(time.clock_gettime(time.CLOCK_BOOTTIME)),
             "sentence": agent.decision.sentence,
             "alarms": self._alarms(),
-            "ready_in": _ready_in(record, peer),
+            "ready_in": _ready_in(agent.report()),
             "database": None if seen.database is None else asdict(seen.database),
             "addresses": agent.hands.addresses.holders(),
             "peer_report": None if peer is None else peer.to_dict(),
@@ -226,9 +226,7 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _ready_in(record: Record | None, peer: Report | None) -> float | None:
-    """Seconds until the other could take over: what it has still to apply; None: it cannot."""
-    if record is None or record.mode is not Mode.SYNC or peer is None or not peer.fit or peer.database is None:
-        return None
-    replica = peer.database.replica
-    return None if replica is None else replica.delay
+def _ready_in(report: Report) -> float | None:
+    """Seconds until this member could serve if it took over: what it has still to apply; None: it may not."""
+    replica = report.database.replica if report.database else None
+    return replica.delay if report.fit and replica else None

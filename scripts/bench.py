@@ -10,14 +10,29 @@ import sys
 
 import typer
 
+from components.logins import LoginError
 from localcloud.backend import BackendError
-from scripts.benchmarks import BenchmarkError, say, up
+from scripts.benchmarks import BenchmarkError, say, takeover, up
 from scripts.calls import CallError
+from scripts.database_pair import PairError
+from scripts.drills.clients import ClientError
 from scripts.engines import StackError
 from scripts.localcloud import LocalCloudError
 
+ERRORS = (
+    BackendError,
+    BenchmarkError,
+    CallError,
+    ClientError,
+    LocalCloudError,
+    LoginError,
+    PairError,
+    StackError,
+)
+
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command("up")(up.main)
+app.command("takeover")(takeover.main)
 
 
 @app.callback()
@@ -29,7 +44,7 @@ def main() -> None:
     """Ends the process."""
     try:
         app()
-    except (BenchmarkError, StackError, LocalCloudError, BackendError, CallError) as error:
+    except ERRORS as error:
         say.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(1)
 

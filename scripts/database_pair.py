@@ -67,6 +67,8 @@ class Look:
             found.append("there is no record of a holder")
         elif self.record["mode"] != "SYNC":
             found.append(f"{self.holder} writes alone ({self.record['mode']})")
+        elif self.said.get(self.standby or "", {}).get("ready_in") is None:
+            found.append(f"{self.standby} is not able to take over yet")
         return found + self.alarms
 
 

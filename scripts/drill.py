@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -99,7 +100,9 @@ def _scene(name: str, config_file: Path | None, yes: bool, what: str) -> Scene:
     if main is None:
         raise PairError("; ".join(look.silent.values()))
     backup = next(member for member in look.members if member != main)
-    third = next(host for host in pair.hosts.with_role("quorum") if host not in look.members)
+    third = next((host for host in pair.hosts.with_role("quorum") if host not in look.members), None)
+    if third is None:
+        raise BreakingError(f"{name} has no quorum: nothing takes over by itself there")
     return Scene(pair, breaker(pair.hosts, local), main, backup, third)
 
 
@@ -139,7 +142,8 @@ def _clock(at: float) -> str:
 
 
 def main() -> None:
-    """Ends the process."""
+    """Ends the process. What was broken is healed first, also when somebody ends it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except ERRORS as error:

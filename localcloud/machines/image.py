@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,12 +27,12 @@ ROLES = Path(__file__).parents[2] / "roles"
 MIRROR_VARIABLE = "M2_DEBIAN_MIRROR"
 SYSTEM = ("systemd", "systemd-sysv", "dbus", "cloud-init", "curl", "iputils-ping", "procps")
 """What a server of the provider has before any role."""
-BUILD = (
+ALONE = (
     *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-    str(FILES / "build-image"),
 )
 """In namespaces of its own and dead with whoever started it: nothing of a build outlives it."""
+BUILD = (*ALONE, str(FILES / "build-image"))
 KEPT_S = 24 * 3600
 INGREDIENTS = ("build-image", "provision", "image")
 
@@ -78,6 +79,22 @@ def build(progress: Callable[[str], None]) -> Path:
         if not place().exists():
             _build(place(), progress)
     return place()
+
+
+def fetch(wanted: Sequence[str], folder: Path) -> None:
+    """Debian packages that the image has not, with what they need beyond it, as files in `folder`; once.
+
+    Raises BackendError.
+    """
+    if folder.exists():
+        return
+    with _alone(), tempfile.TemporaryDirectory(dir=CACHE) as work:
+        unfinished = Path(work) / "packages"
+        _, apt = _apt_of_host(Path(work))
+        what = {"IMAGE": str(find()), "FOLDER": str(unfinished), "PACKAGES": " ".join(wanted)}
+        command = (*ALONE, str(FILES / "fetch-packages"))
+        _follow(command, {**os.environ, **apt, **what}, CACHE / "fetch.log", lambda _: None)
+        unfinished.rename(folder)
 
 
 def outdated() -> list[Path]:
@@ -136,21 +153,26 @@ def _build(image: Path, progress: Callable[[str], None]) -> None:
 
 def _environment(work: Path, root: Path) -> dict[str, str]:
     """What the file `build-image` reads; its input files are left in `work`."""
+    found, files = _apt_of_host(work)
+    return {
+        **os.environ,
+        **files,
+        "ROOT": str(root),
+        "SUITE": SUITE,
+        "MIRROR": found.mirror or "",
+        "FILES": str(FILES),
+        "PACKAGES": " ".join(packages()),
+    }
+
+
+def _apt_of_host(work: Path) -> tuple[Sources, dict[str, str]]:
+    """Where this host gets packages from, and files in `work` that say so to another apt."""
     format = "$(ORIGIN)|$(RELEASE)|$(COMPONENT)|$(SITE)"
     targets = run(["apt-get", "indextargets", "--format", format, "Created-By: Packages"])
     found = sources(targets, os.environ.get(MIRROR_VARIABLE))
     (work / "sources").write_text("\n".join((*found.lines, "")))
     (work / "apt-options").write_text(run(["apt-config", "dump", "Acquire"]))
-    return {
-        **os.environ,
-        "ROOT": str(root),
-        "SUITE": SUITE,
-        "MIRROR": found.mirror or "",
-        "SOURCES": str(work / "sources"),
-        "APT_OPTIONS": str(work / "apt-options"),
-        "FILES": str(FILES),
-        "PACKAGES": " ".join(packages()),
-    }
+    return found, {"SOURCES": str(work / "sources"), "APT_OPTIONS": str(work / "apt-options")}
 
 
 def _follow(argv: Sequence[str], environment: dict[str, str], log: Path, progress: Callable[[str], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -22,16 +23,23 @@ class BenchmarkError(Exception):
     """It could not be measured; one sentence."""
 
 
-def apart(*packages: str) -> None:
+def packages_for_machines(wanted: Sequence[str]) -> Path:
+    """Where `apart` has put these packages as files, with what they need."""
+    return image.CACHE / f"packages-{'-'.join(sorted(wanted))}"
+
+
+def apart(*packages: str, for_machines: Sequence[str] = ()) -> None:
     """Go on as root in a host of its own, from the beginning, with these Debian packages and the machines' image.
 
-    Raises LocalCloudError.
+    The network ends here, so packages `for_machines` are fetched before. Raises LocalCloudError, BackendError.
     """
     if os.environ.get(INSIDE):
         return
     localcloud.become_root("bench")
     localcloud.require_packages([*localcloud.HOST_PACKAGES, *packages], say.print)
     image.build(lambda stage: say.print(f"image of the machines (once): {stage}"))
+    if for_machines:
+        image.fetch(for_machines, packages_for_machines(for_machines))
     words = [str(SANDBOX), sys.executable, "-m", "scripts.bench", *sys.argv[1:]]
     os.execve(words[0], words, {**os.environ, INSIDE: "1"})  # noqa: S606
 

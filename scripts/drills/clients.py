@@ -101,7 +101,7 @@ class Clients:
 @contextmanager
 def writing(hosts: Hosts, run: str, members: Sequence[str]) -> Iterator[Clients]:
     """Clients that write; the block begins when the measured one does so steadily. Raises ClientError."""
-    core = hosts.with_role("core")[0]
+    core = hosts.with_role("core")[-1]
     host = next((name for name in hosts.with_role("core") if name not in members), core)
     clients = Clients(Client(host, f"{run}/{host}"), [Client(name, f"{run}/{name}") for name in members])
     database = _access(hosts, core)

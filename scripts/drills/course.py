@@ -49,7 +49,7 @@ class Result:
 def run_drill(course: Course, drill: Drill) -> Result:
     """Raises PairError when the pair is not whole before, or does not heal."""
     scene = course.scene
-    before = scene.pair.until(_at_home, WHOLE_BEFORE, "a drill begins with a whole pair, the database on its main")
+    before = return_home(course, [], WHOLE_BEFORE)
     clients.make_table(scene.hosts, scene.main)
     notes: list[Entry] = []
     with clients.writing(scene.hosts, course.run, scene.members) as journal:
@@ -64,10 +64,10 @@ def run_drill(course: Course, drill: Drill) -> Result:
     return conclude(course, drill.what, fault_at, notes, journal, epochs)
 
 
-def return_home(course: Course, notes: list[Entry]) -> Look:
+def return_home(course: Course, notes: list[Entry], timeout: float = WHOLE_AFTER) -> Look:
     """Wait until the pair is whole, and until the database is on the main again. Raises PairError."""
     pair, main = course.scene.pair, course.scene.main
-    look = pair.until(lambda look: not look.troubles, WHOLE_AFTER, "the pair is whole again")
+    look = pair.until(lambda look: not look.troubles, timeout, "the pair is whole")
     _note(course, notes, "the pair is whole")
     if look.holder != main:
         if not course.own_return:

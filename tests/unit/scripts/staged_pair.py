@@ -40,7 +40,7 @@ def status(me: str, **changes: Any) -> dict[str, Any]:
         "record": record(),
         "quorum": True,
         "sentence": f"{me} does its work",
-        "ready_in": None,
+        "ready_in": None if me == (changes.get("record", record()) or {}).get("holder") else 0.0,
         "alarms": [],
         "database": {},
         "addresses": {"database": "database-1"},
