@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from failover import mariadb
 from failover.mariadb import DatabaseError, MariaDb, gtid_covers
+from failover.unit import Unit
 
 positions = st.dictionaries(st.integers(0, 3), st.tuples(st.integers(1, 3), st.integers(0, 99)))
 
@@ -79,3 +81,18 @@ def test_a_half_made_installation_is_not_taken_for_a_database(tmp_path: Path) ->
     assert not database.is_installed()
     (tmp_path / "mysql.new").rename(tmp_path / "mysql")
     assert database.is_installed()
+
+
+@pytest.mark.parametrize(("followed", "role"), [(False, "SLAVE"), (True, "MASTER")])
+def test_only_who_wrote_last_takes_back_what_nobody_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, followed: bool, role: str
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(mariadb, "ARGUMENTS", tmp_path / "m2" / "mariadbd.env")
+    monkeypatch.setattr(Unit, "start", lambda unit: started.append(unit.name))
+    (tmp_path / "mysql" / "mysql").mkdir(parents=True)
+    if followed:
+        (tmp_path / "mysql" / "master.info").touch()
+    MariaDb(tmp_path / "mysql").start("SLAVE")
+    assert started == ["m2-mariadbd.service"]
+    assert f"--init-rpl-role={role} " in mariadb.ARGUMENTS.read_text()
