@@ -12,7 +12,7 @@ import typer
 
 from components.logins import LoginError
 from localcloud.backend import BackendError
-from scripts.benchmarks import BenchmarkError, say, takeover, up
+from scripts.benchmarks import BenchmarkError, say, sip, takeover, up
 from scripts.calls import CallError
 from scripts.database_pair import PairError
 from scripts.drills.clients import ClientError
@@ -33,6 +33,7 @@ ERRORS = (
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 app.command("up")(up.main)
 app.command("takeover")(takeover.main)
+app.command("sip")(sip.main)
 
 
 @app.callback()

@@ -57,7 +57,7 @@ class Calls:
 @contextmanager
 def callee() -> Iterator[None]:
     """A carrier that answers and echoes media, as long as the block runs."""
-    _add_address(CALLEE)
+    add_address(CALLEE)
     words = ["-sf", str(SCENARIOS / "uas.xml"), "-i", CALLEE, "-p", "5060", "-rtp_echo"]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(_sipp(words), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -70,14 +70,14 @@ def callee() -> Iterator[None]:
 
 def make(sip_address: str, count: int, rate: int, talk: float = 2.0, timeout: float = 60.0) -> Calls:
     """`count` calls of `talk` seconds, `rate` a second; needs a callee. Raises CallError."""
-    _add_address(CALLER)
+    add_address(CALLER)
     _nft(COUNTERS.format(caller=CALLER, port=FIRST_MEDIA_PORT))
     words = ["-sf", str(SCENARIOS / "uac.xml"), f"{sip_address}:5060", "-s", NUMBER, "-i", CALLER, "-p", "5060"]
     words += ["-m", str(count), "-r", str(rate), "-d", str(int(talk * 1000)), "-mp", str(FIRST_MEDIA_PORT)]
     words += ["-timeout", f"{timeout:.0f}s"]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(_sipp(words), cwd=folder, capture_output=True, text=True, check=False)
-    answered, failed = (_last_count(done.stdout, name) for name in ("Successful call", "Failed call"))
+    answered, failed = (last_count(done.stdout, name) for name in ("Successful call", "Failed call"))
     return Calls(answered, failed, _packets("sent"), _packets("returned"))
 
 
@@ -89,7 +89,8 @@ def _inside() -> list[str]:
     return ["nsenter", f"--net=/run/netns/{INTERNET}"]
 
 
-def _add_address(address: str) -> None:
+def add_address(address: str) -> None:
+    """Make it one of the local cloud's internet."""
     subprocess.run([*_inside(), "ip", "address", "replace", f"{address}/32", "dev", "lo"], check=True)
 
 
@@ -103,7 +104,7 @@ def _packets(counter: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-def _last_count(screen: str, name: str) -> int:
+def last_count(screen: str, name: str) -> int:
     """The cumulative figure of sipp's last statistics screen."""
     found = re.findall(rf"{name}\s*\|\s*\d+\s*\|\s*(\d+)", screen)
     if not found:

@@ -104,6 +104,9 @@ OTHER_ROLES = 1.0
 
 ROUNDING = 0.005
 
+TAKEOVER_ROOM = 1.5
+"""How much more than it is meant to carry a core takes on while another one is dead."""
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -196,6 +199,12 @@ def problems(topology: str, demand: Demand, types: Sequence[ServerType], wish: W
             f"rtp_ports: {wish.rtp_ports} is enough for {wish.calls_by_ports} calls on a core, and one may get "
             f"{on_one} of {demand.calls}; allowed: a larger range, or more cores"
         )
+
+
+def core_limits(vcpus: int, media_ports: int) -> tuple[int, int]:
+    """Concurrent calls and calls a second beyond which a core refuses more: it would lose those that it has."""
+    calls = min(FIGURES.core_calls * vcpus * TAKEOVER_ROOM, media_ports / PORTS_A_CALL)
+    return int(calls), int(FIGURES.core_cps * vcpus * TAKEOVER_ROOM)
 
 
 def core_vcpus(calls: float, cps: float) -> float:

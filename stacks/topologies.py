@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 
 from components.clouds import SPREAD
+from components.clouds.hetzner_types import server_types
 from components.core_node import CoreNode
 from components.db_pair import DbPair
 from components.db_server import DbServer
@@ -18,7 +19,7 @@ from components.pair import Pair, PairArgs
 from components.plan import HostPlan, Role, SitePlan, VipPlan
 from components.sip_balancer import SipBalancer
 from components.site import Site
-from stacks import addressing
+from stacks import addressing, sizing
 from stacks.settings import Settings
 
 PLACEMENT_OF_QUORUM = "quorum"
@@ -196,6 +197,7 @@ def _host(settings: Settings, kind: str, index: int, roles: tuple[Role, ...], pl
         placement=placement,
         data_disk_gb=size.disk_gb if "database" in roles else 0,
         rebuild=settings.rebuild.get(name, 0),
+        size=_vcpus(settings, size.server_types[kind]),
     )
 
 
@@ -211,8 +213,21 @@ def _vip(settings: Settings, name: str, members: tuple[str, str]) -> VipPlan:
     return VipPlan(name, "public", members, str(existing) if existing else None)
 
 
+def _core_limits(settings: Settings) -> dict[str, int]:
+    types = settings.size.server_types
+    first, last = map(int, settings.rtp_ports.split("-"))
+    calls, cps = sizing.core_limits(_vcpus(settings, types.get("core") or types["node"]), last - first + 1)
+    return {"calls": calls, "cps": cps}
+
+
+def _vcpus(settings: Settings, name: str) -> int:
+    """Of a server type; one that the tables do not know counts as the smallest that is good for a core."""
+    known = {each.name: each.vcpus for each in server_types(settings.region)}
+    return known.get(name, sizing.SMALLEST_CORE)
+
+
 def _for_templates(settings: Settings) -> dict[str, object]:
     values: dict[str, object] = settings.model_dump(mode="json", exclude={"root_secret"})
-    values["core_limits"] = values["core_limits"] or {"calls": 4096, "cps": 500}
+    values["core_limits"] = values["core_limits"] or _core_limits(settings)
     values["gui_from"] = values["gui_from"] or values["admins"]["ssh_from"]  # type: ignore[index]
     return values

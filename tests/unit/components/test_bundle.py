@@ -196,7 +196,8 @@ CHANGES: Mapping[str, tuple[dict[str, object], dict[str, set[str]]]] = {
     ),
     "what is no host's business": ({"database_disk_gb": 300, "protected": False, "rebuild": {"core-1": 2}}, {}),
     "a rebuild of a quorum member": ({"rebuild": {"gui": 2}}, {"gui": {"/etc/m2/quorum.json"}}),
-    "the type and image of a server": ({"server_types": {"core": "ccx33"}, "images": {"core": "debian-12-new"}}, {}),
+    "the image of a server": ({"images": {"core": "debian-12-new"}}, {}),
+    "the type of cores": ({"server_types": {"core": "ccx33"}}, on(CORES, "/etc/kamailio/kamailio.cfg")),
 }
 
 
