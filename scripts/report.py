@@ -24,6 +24,12 @@ def summary(plan: Plan) -> str:
     return ", ".join([*parts, f"{unchanged} unchanged"])
 
 
+def warnings(plan: Plan) -> list[str]:
+    """What the program warns of, each once."""
+    told = (found["message"] for found in plan.get("diagnostics", ()) if found.get("severity") == "warning")
+    return list(dict.fromkeys(message.removeprefix("warning: ").strip() for message in told))
+
+
 def has_changes(plan: Plan) -> bool:
     """False when `up` would do nothing."""
     return any(count for op, count in plan["changeSummary"].items() if op != "same")

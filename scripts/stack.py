@@ -98,6 +98,7 @@ def bring_up(stack: str, config_file: Path | None = None, confirm: Callable[[], 
         _show(plan)
         confirm()
     else:
+        _warn(plan)
         say.print(report.summary(plan))
     if report.has_changes(plan):
         engine.up(say)
@@ -134,9 +135,15 @@ def _endpoint(file: Path) -> str:
     return str(config.get("hcloud:endpoint") or os.environ.get("HCLOUD_ENDPOINT", ""))
 
 
+def _warn(plan: report.Plan) -> None:
+    for sentence in report.warnings(plan):
+        say.print(sentence, style="yellow", markup=False, soft_wrap=True)
+
+
 def _show(plan: report.Plan) -> None:
     for line in report.lines(plan):
         say.print(line, markup=False, soft_wrap=True)
+    _warn(plan)
     say.print(report.summary(plan))
 
 

@@ -27,6 +27,13 @@ def test_an_apply_names_the_files_that_change_come_and_go() -> None:
     assert line == "  ~ command:Command          fsn1-core-1-apply: /etc/b, -/etc/c, +/etc/d"
 
 
+def test_warnings_of_the_program_are_told_once_each_and_nothing_else_of_the_diagnostics() -> None:
+    said = [("warning", "warning: for testing only\n"), ("warning", "warning: for testing only\n"), ("info", "hello")]
+    plan = {"diagnostics": [{"severity": severity, "message": message} for severity, message in said]}
+    assert report.warnings(plan) == ["for testing only"]
+    assert report.warnings({}) == []
+
+
 def test_a_path_with_an_equals_sign_is_one_path() -> None:
     assert report.changed_files("# /etc/a=b=1", "# /etc/a=b=2") == ["/etc/a=b"]
 
