@@ -99,8 +99,12 @@ class Hands:
         }
 
     def fence_off(self) -> None:
-        """Nobody reaches the database and it is dead; a process that cannot be killed takes the host with it."""
+        """The database is dead and nobody reaches it; a process that cannot be killed takes the host with it.
+
+        The blow comes first: after a thaw systemd's watchdog may end this agent at any moment.
+        """
         with self._fencing:
+            self.database.service.strike()
             self.beat.forget()
             try:
                 self._gate("drop")

@@ -63,14 +63,14 @@ class Unit:
         By the kernel's cgroup.kill (Linux 5.14), which needs neither systemd nor a process id. A start that was asked
         for and has not happened is taken back.
         """
-        self._kill()
+        self.strike()
         with suppress(UnitError):
             self.stop()
         deadline = time.monotonic() + DEATH
         while self._has_processes():
             if time.monotonic() > deadline:
                 return False
-            self._kill()
+            self.strike()
             time.sleep(POLL)
         self._forget_failure()
         return True
@@ -80,7 +80,8 @@ class Unit:
         with suppress(UnitError):
             _systemctl("reset-failed", self.name)
 
-    def _kill(self) -> None:
+    def strike(self) -> None:
+        """SIGKILL without waiting, and without another process: nothing is quicker."""
         with suppress(OSError):
             (self.cgroups / self.name / "cgroup.kill").write_text("1")
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from scripts import hosts, local_stack, localcloud
-from scripts.database_pair import Look, Pair
+from scripts.database_pair import Look, Pair, PairError
 from scripts.drills import clients
 from scripts.drills.breaking import LocalBreaker
 from scripts.drills.clients import Clients
@@ -24,6 +24,7 @@ from scripts.drills.nemesis import run_nemesis
 from scripts.drills.scenes import DRILLS, Scene
 from scripts.engines import StackError
 from tests.machines.cluster import NAME, Cluster
+from tests.machines.lab import until
 
 pytestmark = pytest.mark.machines
 
@@ -115,6 +116,47 @@ def test_a_main_that_dies_while_it_writes_alone_is_waited_for(course: Course) ->
     result = conclude(course, "main lost in SINGLE", began, [], journal, epochs_between(before, after))
     assert result.failures == [], told(result)
     assert result.verdict.changes == 0
+
+
+def test_a_backup_whose_mariadbd_was_restarted_does_not_take_over_and_says_so(cluster: Cluster, course: Course) -> None:
+    scene, before = course.scene, course.scene.pair.look()
+    with scene.breaker.split(scene.main, scene.backup):
+        cluster.on(scene.backup, "sudo systemctl kill --signal=KILL m2-mariadbd")
+        with scene.breaker.power(scene.main):
+            time.sleep(2 * TAKEOVER_AFTER)
+            look = scene.pair.look()
+            assert (look.holder, epochs_between(before, look)) == (scene.main, 0)
+            assert "not able to take over" in str(look.said[scene.backup]["sentence"])
+
+
+def test_a_person_who_accepts_the_loss_has_the_backup_take_over_from_a_main_that_wrote_alone(course: Course) -> None:
+    scene = course.scene
+    with ExitStack() as main_dead:
+        with scene.breaker.power(scene.backup):
+            scene.pair.until(is_alone, PATIENCE, "alone")
+            main_dead.enter_context(scene.breaker.power(scene.main))
+        scene.pair.until(lambda look: scene.backup in look.said and bool(look.record), PATIENCE, "the backup is back")
+        with pytest.raises(PairError, match="accept-data-loss"):
+            scene.pair.ask(scene.backup, "takeover")
+        scene.pair.ask(scene.backup, "takeover --accept-data-loss", timeout=120)
+        scene.pair.until(lambda look: look.holder == scene.backup, 2 * PATIENCE, "taken over")
+
+
+def test_a_follower_with_a_transaction_of_its_own_is_filled_again(cluster: Cluster, course: Course) -> None:
+    """Its data are moved aside, with the binary log that alone has that transaction, and made anew."""
+    scene = course.scene
+    cluster.sql(scene.backup, "CREATE TABLE m2.errant (id INT PRIMARY KEY)")
+    until(lambda: "quarantine" in cluster.on(scene.backup, "sudo ls /srv/database"), 2 * PATIENCE, "data moved aside")
+    return_home(course, [])
+    assert cluster.sql(scene.backup, "SHOW TABLES FROM m2 LIKE 'errant'") == ""
+
+
+def test_the_whole_site_starts_cold(course: Course) -> None:
+    scene = course.scene
+    with ExitStack() as dark:
+        for host in (scene.backup, scene.third, scene.main):
+            dark.enter_context(scene.breaker.power(host))
+    assert return_home(course, []).holder == scene.main
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class Database:
         self.running = "mariadbd"
         self.done: list[str] = []
         self.broken: set[str] = set()
-        self.service = SimpleNamespace(look=lambda: Look(self.running))
+        self.service = SimpleNamespace(look=lambda: Look(self.running), strike=lambda: None)
 
     def status(self, timeout: float = 1.0) -> Status:
         return self.now
