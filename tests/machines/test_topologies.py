@@ -22,6 +22,14 @@ pytestmark = pytest.mark.machines
 
 CALLS = 10
 FAILBACK_AFTER = 20
+WITHOUT_WITNESS = "two-server-ha, no witness"
+CASES: dict[str, tuple[TopologyName, dict[str, str]]] = {
+    "one-server": ("one-server", {}),
+    "two-server-ha": ("two-server-ha", {}),
+    WITHOUT_WITNESS: ("two-server-ha", {"m2:witness": "none"}),
+    "three-server": ("three-server", {}),
+    "four-server-ha": ("four-server-ha", {}),
+}
 PAIRS = pytest.mark.parametrize("cluster", ["two-server-ha", "four-server-ha"], indirect=True)
 
 
@@ -35,11 +43,11 @@ def cloud(no_cloud: None) -> Iterator[None]:
         localcloud.down()
 
 
-@pytest.fixture(scope="module", params=["one-server", "two-server-ha", "three-server", "four-server-ha"])
+@pytest.fixture(scope="module", params=CASES)
 def cluster(cloud: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    topology: TopologyName = request.param
+    topology, changes = CASES[request.param]
     made = Cluster(tmp_path_factory.mktemp("stack") / f"Pulumi.{topology}-local.yaml", f"{topology}-local")
-    made.file.write_text(yaml.safe_dump({"config": {"m2:failback_after": FAILBACK_AFTER}}))
+    made.file.write_text(yaml.safe_dump({"config": {"m2:failback_after": FAILBACK_AFTER, **changes}}))
     local_stack.ensure(made.file, topology)
     made.up()
     for address in made.outputs()["sip_addresses"]:
@@ -145,6 +153,23 @@ def test_the_backup_takes_every_address_and_they_return_to_the_main(cluster: Clu
     power(f"{cluster.name}-{main}", "on")
     until(lambda: serves(cluster, main), 180, f"{main} serves again")
     check_service(cluster, main)
+
+
+@pytest.mark.parametrize("cluster", [WITHOUT_WITNESS], indirect=True)
+def test_without_a_witness_nothing_takes_over_and_nothing_stops_itself(cluster: Cluster) -> None:
+    main, backup = databases(cluster)
+    until(lambda: read_only(cluster, main) == "0", 60, f"{main} is writable")
+    power(f"{cluster.name}-{main}", "cut")
+    for _ in range(5):
+        time.sleep(6)
+        assert read_only(cluster, backup) == "1"
+        assert cluster.outputs()["sip_address"] not in cluster.server(backup)["addresses"]
+    power(f"{cluster.name}-{main}", "on")
+    check_service(cluster, main)
+
+
+def read_only(cluster: Cluster, host: str) -> str:
+    return cluster.sql(host, "SELECT @@read_only")
 
 
 def test_a_second_up_changes_nothing(cluster: Cluster) -> None:
