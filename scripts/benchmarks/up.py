@@ -48,10 +48,10 @@ class Course:
     seconds: Figures
 
     def timed(self, what: str, work: Callable[[], Any]) -> float:
-        say.print(f"  {what}", markup=False)
         began = time.monotonic()
         work()
         self.seconds[what] = time.monotonic() - began
+        say.print(f"  {what}: {self.seconds[what]:.1f} s", markup=False)
         return self.seconds[what]
 
     def set_cores(self, cores: int) -> None:
