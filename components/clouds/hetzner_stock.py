@@ -30,6 +30,7 @@ class Offer:
 
     available: bool = True
     gone_after: datetime | None = None
+    vcpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def read(token: str, endpoint: str, plan: SitePlan) -> Stock:
 def settle(plan: SitePlan, stock: Stock) -> Settled:
     """The plan with the types that there are; a sentence for each host that cannot be had, once a kind of host."""
     chosen = {host.name: _choice(plan, host, stock) for host in plan.hosts}
-    hosts = tuple(replace(host, server_type=chosen[host.name] or host.server_type) for host in plan.hosts)
+    hosts = tuple(_of_type(host, chosen[host.name] or host.server_type, stock) for host in plan.hosts)
     problems = [*_unavailable(plan, chosen, stock), *_missing_addresses(plan, stock)]
     return Settled(replace(plan, hosts=hosts), tuple(problems), tuple(_deprecated(replace(plan, hosts=hosts), stock)))
 
@@ -84,7 +85,13 @@ def _offers(server_type: Any, region: str) -> Iterator[Offer]:
     for place in server_type.locations or ():
         if place.location.name == region:
             gone_after = place.deprecation.unavailable_after if place.deprecation else None
-            yield Offer(place.available is not False, gone_after)
+            yield Offer(place.available is not False, gone_after, server_type.cores)
+
+
+def _of_type(host: HostPlan, name: str, stock: Stock) -> HostPlan:
+    if name == host.server_type:
+        return host
+    return replace(host, server_type=name, size=stock.offers.get(name, NOTHING).vcpus or host.size)
 
 
 def _choice(plan: SitePlan, host: HostPlan, stock: Stock) -> str | None:

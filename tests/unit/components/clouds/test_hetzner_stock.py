@@ -26,7 +26,7 @@ END = datetime(2027, 3, 1, tzinfo=UTC)
 
 def stock(running: Mapping[str, str] | None = None, **offers: Offer) -> Stock:
     """Everything, but for what is given; `running` are types by host."""
-    usual = {each.name: Offer() for each in server_types("fsn1")}
+    usual = {each.name: Offer(vcpus=each.vcpus) for each in server_types("fsn1")}
     servers = {f"{STACK}-{host}": Running(name, "0") for host, name in (running or {}).items()}
     return Stock({**usual, **offers}, servers)
 
@@ -43,6 +43,7 @@ def test_where_everything_is_to_be_had_the_plan_stays_as_it_is() -> None:
 def test_the_first_type_of_the_list_that_is_there_is_taken() -> None:
     settled = settle(plan(server_types=CORES), stock(ccx23=NONE, ccx33=NONE))
     assert types(settled.plan) == {"core-1": "ccx43", "core-2": "ccx43"}
+    assert {host.size for host in settled.plan.with_role("core")} == {16}
     assert settled.problems == ()
 
 
@@ -110,9 +111,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     place = {"id": 1, "name": "fsn1", "available": True, "recommended": True, "deprecation": None}
     ended = {"announced": "2026-11-01T00:00:00Z", "unavailable_after": "2027-03-01T00:00:00Z"}
     elsewhere = {**place, "id": 2, "name": "hel1"}
-    ccx23 = {"id": 97, "name": "ccx23", "locations": [place, elsewhere]}
-    ccx33 = {"id": 98, "name": "ccx33", "locations": [{**place, "available": False, "deprecation": ended}]}
-    cpx22 = {"id": 99, "name": "cpx22", "locations": [elsewhere]}
+    ccx23 = {"id": 97, "name": "ccx23", "cores": 4, "locations": [place, elsewhere]}
+    ccx33 = {"id": 98, "name": "ccx33", "cores": 8, "locations": [{**place, "available": False, "deprecation": ended}]}
+    cpx22 = {"id": 99, "name": "cpx22", "cores": 2, "locations": [elsewhere]}
     server = {"id": 7, "name": f"{STACK}-core-1", "server_type": ccx23, "labels": {"m2-rebuild": "2"}}
     replies = {
         "/server_types": {"server_types": [ccx23, ccx33, cpx22]},
@@ -130,7 +131,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
 def test_stock_is_read_of_the_plans_location_alone(api: dict[str, Any]) -> None:
     found = read(TOKEN, "http://cloud.test/v1", plan(sip_address="198.51.100.77"))
-    assert found.offers == {"ccx23": Offer(True, None), "ccx33": Offer(False, END)}
+    assert found.offers == {"ccx23": Offer(True, None, 4), "ccx33": Offer(False, END, 8)}
     assert found.running == {f"{STACK}-core-1": Running("ccx23", "2")}
     assert found.floating_ips == {"198.51.100.77"}
 

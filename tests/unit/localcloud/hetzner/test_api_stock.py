@@ -9,7 +9,9 @@ from hcloud import APIException
 from hcloud.locations import Location
 from hcloud.server_types import ServerType
 
-from tests.unit.localcloud.hetzner.running_api import Api, HcloudClient, make_server, refusal
+from components.clouds.hetzner import Hetzner
+from tests.unit.localcloud.hetzner.running_api import TOKEN, Api, HcloudClient, make_server, refusal
+from tests.unit.stacks.example import plan
 
 
 def test_sold_out_in_one_location(api: Api, client: HcloudClient) -> None:
@@ -58,3 +60,19 @@ def places(client: HcloudClient) -> dict[str, tuple[bool, bool]]:
     """(available, recommended) by location."""
     found = client.server_types.get_by_name("cx23").locations
     return {place.location.name: (place.available, place.recommended) for place in found}
+
+
+def test_the_program_sees_what_is_sold_out_before_it_makes_anything(api: Api) -> None:
+    stock(api, server_type="ccx23", location="fsn1")
+    stock(api, server_type="cx23", location="fsn1", deprecated=True)
+    cloud = Hetzner(TOKEN, f"{api.url}/v1")
+    settled = cloud.settle(plan(server_types={"core": "ccx23", "gui": "cx23"}))
+    assert [problem.split(";")[:2] for problem in settled.problems] == [
+        ["server_types.core: ccx23", " fsn1 has none left today"]
+    ]
+    assert [warning.split(" and ")[0] for warning in settled.warnings] == [
+        "server_types.gui: cx23 is deprecated in fsn1"
+    ]
+    settled = cloud.settle(plan(server_types={"core": ["ccx23", "ccx33"]}))
+    assert (settled.plan.host("core-1").server_type, settled.plan.host("core-1").size) == ("ccx33", 8)
+    assert settled.problems == ()
