@@ -7,6 +7,7 @@ die in between.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from typing import Protocol
 import hcloud
 
 from components.clouds.hetzner import ENDPOINT
+from components.logins import UnreachableError
 from scripts import faults
 from scripts.hosts import Hosts
 
 LONGEST = 600
 """Seconds after which a fault ends by itself."""
 
+HEAL_TIMEOUT = 60.0
 MARIADB = "m2-mariadbd.service"
 BALLAST = "/srv/database/m2-drill-ballast"
 
@@ -151,7 +154,7 @@ class RealBreaker:
         try:
             yield
         finally:
-            self.hosts.logins.output(host, f"sudo systemctl stop {unit}.timer; sudo {end}")
+            heal(self.hosts, host, f"sudo systemctl stop {unit}.timer; sudo {end}")
 
 
 @contextmanager
@@ -168,10 +171,21 @@ def without_quorum(hosts: Hosts, gone: Sequence[str]) -> Iterator[None]:
     with ExitStack() as stack:
         for host in gone:
             hosts.logins.output(host, f"{later}; sudo systemctl stop etcd", timeout=20)
-            stack.callback(
-                hosts.logins.output, host, "sudo systemctl stop m2-drill-quorum.timer; sudo systemctl start etcd"
-            )
+            stack.callback(heal, hosts, host, "sudo systemctl stop m2-drill-quorum.timer; sudo systemctl start etcd")
         yield
+
+
+def heal(hosts: Hosts, host: str, command: str) -> None:
+    """Run it as soon as the host takes ssh again. Raises LoginError when it does not for `HEAL_TIMEOUT` seconds."""
+    deadline = time.monotonic() + HEAL_TIMEOUT
+    while True:
+        try:
+            hosts.logins.run(host, command, timeout=30)
+            return
+        except UnreachableError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(1.0)
 
 
 def breaker(hosts: Hosts, is_local: bool) -> Breaker:

@@ -108,14 +108,17 @@ def run_nemesis(course: Course, seconds: float, seed: int) -> Result:
 
 
 def _strike(course: Course, plan: Iterator[Strike], notes: list[Entry]) -> None:
-    with ExitStack() as stack:
-        strike = next(plan)
-        _begin(course, strike, stack, notes)
-        while strike.with_next:
-            time.sleep(strike.lasts / 4)
-            strike = next(plan)
+    strike = next(plan)
+    try:
+        with ExitStack() as stack:
             _begin(course, strike, stack, notes)
-        time.sleep(strike.lasts)
+            while strike.with_next:
+                time.sleep(strike.lasts / 4)
+                strike = next(plan)
+                _begin(course, strike, stack, notes)
+            time.sleep(strike.lasts)
+    except (LoginError, LocalCloudError) as error:
+        course.tell(f"     heals by itself later: {error}")
     time.sleep(strike.pause)
     if strike.rests:
         _rest(course)
