@@ -163,9 +163,10 @@ def _open(me: Me, state: State, seen: Seen, database: Status, record: Record, no
 
 def _usual(me: Me, seen: Seen, record: Record, now: float) -> tuple[Do, ...]:
     actions: list[Do] = []
-    if _is_healthy(seen, now):
+    healthy = _is_healthy(seen, now)
+    if healthy:
         actions.append(Do.RENEW)
-    if needs_lease(seen) and now - (seen.lease_from or -1e9) > FRESH - 1.0:
+    if healthy and needs_lease(seen) and now - (seen.lease_from or -1e9) > FRESH - 1.0:
         actions.append(Do.ASK_PROMISE)
     if seen.fenced or seen.rejecting or seen.forwarding:
         actions.append(Do.UNFENCE)

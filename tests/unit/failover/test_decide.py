@@ -114,7 +114,9 @@ def test_a_holder_that_fenced_itself_lets_the_other_bid_first() -> None:
 
 def test_a_hung_mariadbd_is_not_renewed_for() -> None:
     assert Do.RENEW not in main(holder(database=None)).actions
-    assert Do.RENEW not in main(holder(beat_at=NOW - 4)).actions
+    full_disk = main(holder(beat_at=NOW - 4, lease_from=NOW - 4)).actions
+    assert Do.RENEW not in full_disk
+    assert Do.ASK_PROMISE not in full_disk, "the other one is free to take over"
 
 
 def test_commits_that_only_wait_for_the_backup_are_no_hang() -> None:
