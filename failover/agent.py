@@ -125,9 +125,9 @@ class Agent:
         )
 
     def promise(self, seconds: float) -> bool:
-        """Not to bid for so long; never while a bid is under way."""
+        """Not to bid for so long; never while a bid is under way, or to a former holder."""
         with self._promises:
-            if self.memory.state.bid_at is not None:
+            if self.memory.state.bid_at is not None or self._holds():
                 return False
             self.memory.promised_until = max(self.memory.promised_until, now() + seconds)
             self.memory.save()
@@ -312,6 +312,10 @@ class Agent:
                 return
         if self.memory.state is state:
             self.memory.state = decision.state
+
+    def _holds(self) -> bool:
+        record = self.memory.view.record if self.memory.view else None
+        return record is not None and record.holder == self.me.name
 
     def _forget_wish(self) -> None:
         self.asked = None

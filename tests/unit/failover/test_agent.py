@@ -190,6 +190,11 @@ def test_a_change_without_an_answer_is_in_doubt_until_the_record_was_written_aga
     assert quorum.view.record_revision > before
 
 
+def test_the_holder_promises_nothing_to_a_former_one(made: Agent) -> None:
+    made.memory.view = View(Record("c", 2, made.me.name, Mode.SINGLE), 5, "", 4)
+    assert not made.promise(10.0)
+
+
 def test_a_promise_is_given_unless_a_bid_is_under_way(made: Agent) -> None:
     assert made.promise(10.0)
     assert made.memory.promised_until > 0
