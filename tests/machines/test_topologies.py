@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hcloud import Client
+from hcloud.locations import Location
 
 from components.logins import ASK_AGENT
 from scripts import calls, gui, local_stack, localcloud
@@ -21,8 +23,9 @@ from tests.machines.lab import until
 pytestmark = pytest.mark.machines
 
 CALLS = 10
+KNOWN = "known-to-carriers"
 FAILBACK_AFTER = 20
-WITHOUT_WITNESS = "two-server-ha, no witness"
+WITHOUT_WITNESS = "two-server-ha, no witness, a kept address"
 CASES: dict[str, tuple[TopologyName, dict[str, str]]] = {
     "one-server": ("one-server", {}),
     "two-server-ha": ("two-server-ha", {}),
@@ -46,8 +49,10 @@ def cloud(no_cloud: None) -> Iterator[None]:
 @pytest.fixture(scope="module", params=CASES)
 def cluster(cloud: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     topology, changes = CASES[request.param]
+    kept = keep_address() if request.param == WITHOUT_WITNESS else None
+    config = {"m2:failback_after": FAILBACK_AFTER, **changes, **({"m2:sip_address": kept} if kept else {})}
     made = Cluster(tmp_path_factory.mktemp("stack") / f"Pulumi.{topology}-local.yaml", f"{topology}-local")
-    made.file.write_text(yaml.safe_dump({"config": {"m2:failback_after": FAILBACK_AFTER, **changes}}))
+    made.file.write_text(yaml.safe_dump({"config": config}))
     local_stack.ensure(made.file, topology)
     made.up()
     for address in made.outputs()["sip_addresses"]:
@@ -55,6 +60,24 @@ def cluster(cloud: None, request: pytest.FixtureRequest, tmp_path_factory: pytes
     yield made
     made.destroy()
     assert localcloud.servers() == []
+    assert [floating.ip for floating in api().floating_ips.get_all()] == ([kept] if kept else [])
+    remove_addresses()
+
+
+def api() -> Any:
+    environment = localcloud.environment()
+    return Client(environment["HCLOUD_TOKEN"], environment["HCLOUD_ENDPOINT"])
+
+
+def keep_address() -> str:
+    """A floating IP that carriers know from before."""
+    made = api().floating_ips.create("ipv4", home_location=Location(name="fsn1"), name=KNOWN)
+    return str(made.floating_ip.ip)
+
+
+def remove_addresses() -> None:
+    for floating in api().floating_ips.get_all():
+        floating.delete()
 
 
 def call(address: str, count: int) -> calls.Calls:
@@ -153,6 +176,13 @@ def test_the_backup_takes_every_address_and_they_return_to_the_main(cluster: Clu
     power(f"{cluster.name}-{main}", "on")
     until(lambda: serves(cluster, main), 180, f"{main} serves again")
     check_service(cluster, main)
+
+
+@pytest.mark.parametrize("cluster", [WITHOUT_WITNESS], indirect=True)
+def test_calls_come_in_at_the_address_that_was_there_before(cluster: Cluster) -> None:
+    known = api().floating_ips.get_by_name(KNOWN).ip
+    assert cluster.outputs()["sip_addresses"] == [known]
+    assert known in cluster.server("node-1")["addresses"]
 
 
 @pytest.mark.parametrize("cluster", [WITHOUT_WITNESS], indirect=True)
