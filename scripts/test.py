@@ -28,12 +28,13 @@ STATIC = (
 say = Console(stderr=True, highlight=False)
 
 
-def main(quick: Annotated[bool, typer.Option("--quick", help="no machines, no root: two minutes")] = False) -> None:
+def main(quick: Annotated[bool, typer.Option("--quick", help="no machines, no root: a few minutes")] = False) -> None:
     if not quick:
         localcloud.become_root("test")
     for words in STATIC:
         _run(" ".join(words), [PYTHON, "-m", *words])
     _run("unit tests", [PYTHON, "-m", "pytest", "-q", "tests/unit"])
+    _run("protocol tests", [PYTHON, "-m", "pytest", "-q", "tests/protocol"])
     if quick:
         return
     localcloud.require_packages(PACKAGES, say.print)
