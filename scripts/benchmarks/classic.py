@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import secrets
 import subprocess
 import tarfile
@@ -24,6 +25,7 @@ from scripts.drills.scenes import Scene
 FILES = Path(__file__).parent / "heartbeat"
 PACKAGES = ("heartbeat", "cluster-glue", "resource-agents")
 BEGIN_TIMEOUT = 90.0
+THREADS = re.compile(r"(Slave_(?:IO|SQL)_Running: \w+|Last_(?:IO|SQL)_Error: .+)")
 CLAIM_TIME = (
     "import ssl, time, json; from failover.config import tls_context; from failover.mover_client import MoverClient; "
     "movers = tuple(json.load(open('/etc/m2/agent.json'))['movers']); began = time.monotonic(); "
@@ -75,6 +77,12 @@ class Classic:
         moves = (self.scene.backup, self.scene.main) * 3
         command = f'sudo env PYTHONPATH=/usr/local/lib/m2 python3 -c "{CLAIM_TIME}"'
         return [float(self._on(member, command)) for member in moves]
+
+    def replication(self) -> str:
+        """What each member says of its two threads, and the errors that stop them."""
+        command = "sudo mariadb --vertical --execute 'SHOW SLAVE STATUS'"
+        said = {member: self._on(member, command) for member in self.scene.members}
+        return "; ".join(f"{member}: {', '.join(THREADS.findall(text))}" for member, text in said.items())
 
     def _has(self, member: str) -> bool:
         try:

@@ -19,6 +19,7 @@ from scripts.benchmarks.classic import PACKAGES, Classic, classic
 from scripts.database_pair import Pair
 from scripts.drills import checking, clients, timeline
 from scripts.drills.breaking import LocalBreaker
+from scripts.drills.clients import Ack
 from scripts.drills.course import Course, run_drill
 from scripts.drills.scenes import DRILLS, Drill, Scene
 from scripts.drills.verdict import both_seconds, lost
@@ -27,6 +28,7 @@ from scripts.stack import bring_up
 
 FAULTS = ("power", "freeze", "split", "kill")
 CALM = 2.0
+CATCH_UP = 60.0
 AFTER = 15.0
 """Seconds of writing before a fault, and after the classic pair is as it was."""
 
@@ -36,11 +38,15 @@ SILENCE, LOST, BOTH = "without service [s]", "acknowledged writes lost", "both a
 
 @dataclass(frozen=True)
 class Outcome:
-    """One try: seconds without a write, acknowledged writes that clients cannot read any more, seconds of both."""
+    """One try: seconds without a write, acknowledged writes that clients cannot read any more, seconds of both.
+
+    `why` is what replication says where something is missing.
+    """
 
     silence: float
     lost: int
     both: float
+    why: str = ""
 
 
 Tries = Mapping[str, Sequence[Outcome]]
@@ -102,7 +108,10 @@ def _ours(scene: Scene, drill: Drill) -> Outcome:
 
 
 def _classic(peer: Classic, drill: Drill) -> Outcome:
-    """From a fresh pair until it is at home again; what is lost is what the member with the address has not got."""
+    """From a fresh pair until it is at home again.
+
+    What is lost is what the member with the address has not got, once replication has had time to bring it.
+    """
     scene, run = peer.scene, secrets.token_hex(4)
     peer.begin()
     with clients.writing(scene.hosts, run, scene.members) as journal:
@@ -110,12 +119,30 @@ def _classic(peer: Classic, drill: Drill) -> Outcome:
         fault_at = time.time()
         with drill.strike(scene):
             time.sleep(drill.lasts)
-        peer.wait_until_home()
+        late = _waited_for(peer)
         time.sleep(AFTER)
     seen = timeline.service(journal.measured.acks, fault_at, time.time())
-    present = {scene.main: checking.rows(scene.hosts, scene.main, run)}
-    missing = lost(journal.acks, present)[scene.main]
-    return Outcome(seen.silence, len(missing), both_seconds(journal.acks))
+    missing = _missing(peer, run, journal.acks)
+    why = [*late, *([peer.replication()] if missing else [])]
+    return Outcome(seen.silence, missing, both_seconds(journal.acks), "; ".join(why))
+
+
+def _waited_for(peer: Classic) -> list[str]:
+    """A pair that does not come home by itself is a result, too."""
+    try:
+        peer.wait_until_home()
+    except BenchmarkError as error:
+        return [str(error)]
+    return []
+
+
+def _missing(peer: Classic, run: str, acks: Sequence[Ack]) -> int:
+    main, deadline = peer.scene.main, time.monotonic() + CATCH_UP
+    while True:
+        missing = lost(acks, {main: checking.rows(peer.scene.hosts, main, run)})[main]
+        if not missing or time.monotonic() > deadline:
+            return len(missing)
+        time.sleep(1.0)
 
 
 def _show(measured: Mapping[str, Tries], api: Sequence[float]) -> None:
@@ -133,7 +160,7 @@ def _show(measured: Mapping[str, Tries], api: Sequence[float]) -> None:
     say.print(f"of a takeover, the API's own time to move the address: {statistics.median(api):.2f} s (median)")
 
 
-def _plain(measured: Mapping[str, Tries]) -> dict[str, dict[str, list[dict[str, float]]]]:
+def _plain(measured: Mapping[str, Tries]) -> dict[str, dict[str, list[dict[str, float | str]]]]:
     return {
         name: {fault: [vars(outcome) for outcome in outcomes] for fault, outcomes in tries.items()}
         for name, tries in measured.items()

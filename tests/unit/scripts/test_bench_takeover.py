@@ -76,4 +76,4 @@ def test_the_figures_stand_side_by_side() -> None:
     assert re.search(r"loses its power\s+│?\s*12\.00\s+│?\s*24\.00\s+│?\s*2\.00", text), text
     assert re.search(r"0\.00\s+│?\s*7\.00", text), text
     assert "0.60 s" in text
-    assert _plain(measured)[CLASSIC]["power"][0] == {"silence": 24.0, "lost": 3, "both": 1.5}
+    assert _plain(measured)[CLASSIC]["power"][0] == {"silence": 24.0, "lost": 3, "both": 1.5, "why": ""}
