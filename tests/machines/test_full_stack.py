@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,16 @@ from typing import Any
 
 import pytest
 
-from scripts import calls, gui, local_stack, localcloud
+from scripts import calls, gui, local_stack, localcloud, signalling
 from scripts.engines import StackError
 from tests.machines.cluster import ADMINS, CARRIER, STRANGER, Cluster, answering, sip_answers
 from tests.machines.lab import until
+from tests.machines.sip_requests import request
 
 pytestmark = pytest.mark.machines
 
 HOSTS = ("balancer-1", "balancer-2", "database-1", "database-2", "gui", "core-1", "core-2", "core-3")
+SIP_CLIENT = Path(__file__).parent / "sip_client.py"
 TABLES = ("calls", "cores")
 
 
@@ -124,6 +127,7 @@ def test_the_quorum_has_three_healthy_members(cluster: Cluster) -> None:
 EXPECTED_TCP: dict[tuple[str, int], set[str]] = {
     **{(host, 22): {ADMINS} for host in HOSTS},
     ("sip", 5060): {CARRIER},
+    ("sip", 5061): {CARRIER},
     ("gui", 80): {ADMINS},
     ("gui", 443): {ADMINS},
 }
@@ -140,7 +144,7 @@ def test_from_outside_only_the_listed_ports_answer(cluster: Cluster) -> None:
     outputs = cluster.outputs()
     addresses = {**outputs["hosts"], "sip": outputs["sip_address"]}
     ports = set.union(*(listening(cluster, host) for host in HOSTS))
-    assert {22, 80, 443, 2379, 2380, 3306, 5060, 8443} <= ports
+    assert {22, 80, 443, 2379, 2380, 3306, 5060, 5061, 8443} <= ports
     for viewpoint in (ADMINS, CARRIER, STRANGER):
         for name, address in addresses.items():
             open_ports = answering(viewpoint, address, ports)
@@ -288,8 +292,82 @@ def test_a_protected_stack_refuses_to_be_destroyed_before_anything_is_deleted(cl
         cluster.up()
 
 
+def send(cluster: Cluster, text: str, transport: str = "udp", port: int = 5060) -> list[str]:
+    """What the SIP address replies to a carrier, one status after the other."""
+    calls.add_address(calls.CALLER)
+    inside = ["nsenter", f"--net=/run/netns/{calls.INTERNET}", sys.executable, str(SIP_CLIENT)]
+    words = [*inside, calls.CALLER, cluster.outputs()["sip_address"], str(port), transport]
+    return subprocess.run(words, input=text, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_a_carrier_may_speak_tls(cluster: Cluster) -> None:
+    sip = cluster.outputs()["sip_address"]
+    assert send(cluster, request("OPTIONS", sip, uri=f"sip:{sip}:5061"), "tls", 5061) == ["200"]
+
+
+def test_not_even_a_carrier_has_a_request_relayed_to_anywhere(cluster: Cluster) -> None:
+    sip, victim = cluster.outputs()["sip_address"], "192.0.2.77"
+    ours, core = f"Route: <sip:{sip};lr>", "Route: <sip:10.0.64.1;lr>"
+    both = (f"Route: <sip:{sip};r2=on;lr>", "Route: <sip:10.0.128.2;r2=on;lr>")
+    refused = {
+        "a re-INVITE of no call": request("INVITE", sip, ours, to_tag="x", uri=f"sip:1@{victim}:5060"),
+        "a route to anywhere": request("BYE", sip, ours, f"Route: <sip:{victim};lr>", to_tag="x"),
+        "a route to a database": request("BYE", sip, ours, to_tag="x", uri="sip:1@10.0.0.21:3306"),
+    }
+    assert {name: send(cluster, text) for name, text in refused.items()} == {name: ["403"] for name in refused}
+    through_a_core = request("INVITE", sip, *both, core, to_tag="x", uri=f"sip:1@{victim}:5060")
+    assert send(cluster, through_a_core)[-1] == "481"
+    preloaded = request("INVITE", sip, ours, f"Route: <sip:{victim};lr>", uri=f"sip:999@{victim}:5060")
+    assert send(cluster, preloaded)[-1] == "404"
+
+
+def test_who_calls_is_what_the_balancer_saw_and_not_what_the_caller_says(cluster: Cluster) -> None:
+    begin = next_second()
+    sip = cluster.outputs()["sip_address"]
+    send(cluster, request("INVITE", sip, "x-orig-ip: 203.0.113.9", "X-Orig-Carrier: beta", uri=f"sip:4999@{sip}"))
+    query = f"SELECT source, carrier_in FROM m2.calls WHERE callee = '4999' AND began >= FROM_UNIXTIME({begin})"  # noqa: S608
+    until(lambda: cluster.sql("database-1", query) == "192.0.2.10\talpha", 30, "the record of the call")
+
+
+def in_progress(cluster: Cluster) -> int:
+    return int(cluster.sql("database-1", "SELECT COUNT(*) FROM m2.calls_in_progress"))
+
+
+def calls_of(cluster: Cluster, server_id: int) -> int:
+    return int(cluster.sql("database-1", f"SELECT COUNT(*) FROM m2.calls WHERE server_id = {server_id}"))  # noqa: S608
+
+
+def test_a_drained_core_gets_no_new_calls_also_after_a_restart_and_gets_them_again(cluster: Cluster) -> None:
+    cluster.on("core-1", "sudo m2-drain on && sudo systemctl restart kamailio && sudo m2-drain wait")
+    before = calls_of(cluster, 101)
+    assert call(cluster, 20, talk=0.0).failed == 0
+    cluster.on("core-2", "sudo m2-drain wait")
+    assert calls_of(cluster, 101) == before
+    cluster.on("core-1", "sudo m2-drain off")
+    until(lambda: call(cluster, 10, talk=0.0).failed == 0 and calls_of(cluster, 101) > before, 30, "calls at core-1")
+
+
+def test_a_dead_core_costs_no_call_that_it_did_not_have(cluster: Cluster) -> None:
+    """Calls that begin while it is still believed alive are taken by another core."""
+    sip = cluster.outputs()["sip_address"]
+    cluster.on("core-3", "sudo m2-drain on && sudo m2-drain wait")
+    localcloud.power("full-local-core-3", "cut")
+    try:
+        with signalling.load(sip, 5, 8.0) as load:
+            assert load.wait().failed == 0
+        until(lambda: "IP" in cluster.on("balancer-1", "sudo kamcmd dispatcher.list"), 20, "core-3 is out")
+    finally:
+        localcloud.power("full-local-core-3", "on")
+    until(lambda: "IP" not in cluster.on("balancer-1", "sudo kamcmd dispatcher.list"), 60, "core-3 is back")
+    cluster.on("core-3", "sudo m2-drain off")
+
+
 def test_calls_go_on_through_the_other_balancer_when_one_loses_its_power_and_come_back(cluster: Cluster) -> None:
-    localcloud.power("full-local-balancer-1", "cut")
+    """Calls that were answered before end normally after it."""
+    with signalling.load(cluster.outputs()["sip_address"], 5, 4.0, talk=40.0) as load:
+        until(lambda: in_progress(cluster) >= 20, 30, "twenty calls")
+        localcloud.power("full-local-balancer-1", "cut")
+        assert load.wait().failed == 0
     until(lambda: call(cluster, 1, talk=0.0, timeout=4.0).answered == 1, 40, "calls through balancer-2")
     assert cluster.outputs()["sip_address"] in cluster.server("balancer-2")["addresses"]
     localcloud.power("full-local-balancer-1", "on")
