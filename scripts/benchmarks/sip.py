@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,27 +117,33 @@ def measure(cluster: Cluster) -> dict[str, tuple[str, dict[str, Figures]]]:
 def _paths(cluster: Cluster) -> dict[str, Figures]:
     found = {}
     with signalling.answering():
-        found["sipp alone"] = _path("sipp alone", calls.CALLEE, lambda: 0.0)
+        found["sipp alone"] = _path(cluster, "sipp alone", calls.CALLEE, {})
     with cluster.sipp_in_place_of("core-1"), cluster.calls_go_to("core-1"):
-        found["one balancer"] = _path("one balancer", cluster.sip_address, lambda: cluster.cpu_seconds(["balancer-1"]))
+        found["one balancer"] = _path(cluster, "one balancer", cluster.sip_address, {"balancer": ["balancer-1"]})
     with signalling.answering():
         before = cluster.records()
-        found["whole path"] = _path("whole path", cluster.sip_address, lambda: cluster.cpu_seconds(_hosts()))
+        found["whole path"] = _path(cluster, "whole path", cluster.sip_address, _hosts())
         found["whole path"]["records missing"] = _records_missing(cluster, before, found["whole path"])
     return found
 
 
-def _path(name: str, target: str, cpu: Callable[[], float]) -> Figures:
-    """The highest rate at which no call failed, and what a low rate costs."""
-    used, at = cpu(), _calls(name, target, DELAYS_AT)
-    used = cpu() - used
-    best = highest(lambda rate: _calls(name, target, rate))
+def _path(cluster: Cluster, name: str, target: str, hosts: Mapping[str, Sequence[str]]) -> Figures:
+    """The highest rate at which no call failed, and what a low rate costs: delay, and CPU by role."""
+    before = {role: cluster.cpu_seconds(names) for role, names in hosts.items()}
+    at = _calls(name, target, DELAYS_AT)
+    used = {role: cluster.cpu_seconds(names) - before[role] for role, names in hosts.items()}
+    made = [at]
+
+    def attempt(rate: int) -> Outcome:
+        made.append(_calls(name, target, rate))
+        return made[-1]
+
     return {
-        "highest rate without a failed call": best.rate,
+        "highest rate without a failed call": highest(attempt).rate,
         f"set-up p50 at {DELAYS_AT} CPS": at.delay(50),
         f"set-up p99 at {DELAYS_AT} CPS": at.delay(99),
-        "CPU seconds a 1000 calls": 1000 * used / max(1, at.answered),
-        "calls answered": at.answered + best.answered,
+        **{f"CPU seconds a 1000 calls, {role}": 1000 * used[role] / max(1, at.answered) for role in hosts},
+        "calls answered": sum(outcome.answered for outcome in made),
     }
 
 
@@ -211,8 +217,10 @@ def _media(cluster: Cluster) -> Figures:
     }
 
 
-def _hosts() -> list[str]:
-    return ["balancer-1", "database-1", "database-2", *(f"core-{number}" for number in range(1, CORES + 1))]
+def _hosts() -> dict[str, list[str]]:
+    """By role; in a stack at rest they use next to nothing."""
+    cores = [f"core-{number}" for number in range(1, CORES + 1)]
+    return {"balancer": ["balancer-1"], "core": cores, "database": ["database-1"]}
 
 
 def _usage(guest: Guest, unit: str) -> float:
