@@ -104,13 +104,18 @@ def _replicate(me: Me, state: State, seen: Seen, database: Status, record: Recor
         return Decision(_unfit(state), (*before, Do.FOLLOW), f"following {record.holder} again")
     if replica.io_stopped and _may_receive(state, seen, now):
         return Decision(replace(state, bid_at=None), (*before, Do.START_RECEIVING), f"receiving from {record.holder}")
-    return _standing_by(me, state, seen, record, tuple(before))
+    return _standing_by(me, state, seen, record, tuple(before), now)
 
 
-def _standing_by(me: Me, state: State, seen: Seen, record: Record, actions: tuple[Do, ...]) -> Decision:
+def _standing_by(me: Me, state: State, seen: Seen, record: Record, actions: tuple[Do, ...], now: float) -> Decision:
+    """A holder that is silent while this one may not take over needs a person."""
     why_not = is_eligible(me, state, seen, record)
     if why_not is None:
         return Decision(state, actions, f"following {record.holder}, able to take over")
+    silence = now - seen.changed_at
+    if seen.is_fresh(now) and silence >= me.takeover_after:
+        sentence = f"no sign of {record.holder} for more than {me.takeover_after:.0f} s, not taking over: {why_not}"
+        return Decision(state, actions, sentence, alarm=True)
     return Decision(state, actions, f"following {record.holder}, not able to take over: {why_not}")
 
 

@@ -227,7 +227,8 @@ def _call_a_person(pair: Pair) -> str:
         raise NotWholeError(f"not whole, and nobody was called: {'; '.join(pair.sentences())}")
     for _ in range(PERSON_TRIES):
         if pair.waits_for_a_person():
-            pair.members["B"].ask(Wish.FAILBACK)
+            record = pair.quorum.record
+            pair.members["B"].ask(Wish.RESUME if record and record.paused else Wish.FAILBACK)
         if pair.run(PERSON_TRIES_EVERY, pair.is_whole):
             break
     return "; ".join(alarms)

@@ -12,7 +12,7 @@ EXCUSED = 11.0
 """Seconds in which somebody who was frozen, or whose agent was, may be writable without the epoch: it ends by itself,
 and nothing is acknowledged."""
 
-STRANGER_NOTICED = 3.0
+STRANGER_NOTICED = 6.0
 
 
 class ViolationError(AssertionError):

@@ -137,6 +137,7 @@ class Member:
             return
         process = Process(self.host)
         process.at_power_cut = self._gone
+        process.resumed_at = self.world.now
         now = self.host.clock()
         self.memory = _reloaded(self._saved)
         self._guard_at = None

@@ -104,14 +104,14 @@ class Pair:
         record = self.quorum.record
         if record is None or record.holder != "B" or record.mode is not Mode.SYNC:
             return False
-        return record.stay or len(record.takeovers) >= MOST_TAKEOVERS
+        return record.stay or record.paused or len(record.takeovers) >= MOST_TAKEOVERS
 
     def alarms(self) -> tuple[str, ...]:
         runs = [member.run for member in self.members.values() if member.run]
         return tuple(run.decision.sentence for run in runs if run.decision.alarm)
 
     def power_off(self, name: str) -> None:
-        if self.hosts[name].on:
+        if self.hosts[name].on and not self.healed:
             self.world.say(name, "loses power")
             self.hosts[name].lose_power()
 
