@@ -161,7 +161,7 @@ def test_the_whole_site_starts_cold(course: Course) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"server_types": {"database": "ccx43"}}, {"rebuild": {"database-1": 1, "database-2": 1}}],
+    [{"server_types": {"database": "cx33"}}, {"rebuild": {"database-1": 1, "database-2": 1}}],
     ids=["server type", "rebuild"],
 )
 def test_both_members_change_in_one_up_one_after_the_other_under_load(
