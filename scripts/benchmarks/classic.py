@@ -52,6 +52,8 @@ class Classic:
     def begin(self) -> None:
         """Both members the same and following each other, Heartbeat running, the address on the main."""
         for member in self.scene.members:
+            self._on(member, "sudo systemctl kill --kill-who=all --signal=KILL heartbeat || true")
+        for member in self.scene.members:
             self._on(member, "sudo systemctl stop heartbeat; sudo systemctl restart classic-mariadbd")
             self._on(member, f"sudo ip address del {self._vip}/32 dev lo 2>/dev/null || true")
         for member in self.scene.members:
