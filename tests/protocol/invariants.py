@@ -55,7 +55,8 @@ class Invariants:
             forced = member.run is not None and member.run.asked is not None and member.run.asked.name == "TAKEOVER"
             if new.epoch != old.epoch + 1:
                 raise ViolationError(f"the epoch goes from {old.epoch} to {new.epoch}")
-            if old.mode is Mode.SINGLE and not forced:
+            # One that has never opened in its epoch wrote nothing alone: it may give the epoch back.
+            if old.mode is Mode.SINGLE and old.epoch in self._granted and not forced:
                 raise ViolationError(f"I2: {new.holder} takes over from {old.holder}, which wrote alone")
             self._loss_accepted = self._loss_accepted or forced
         self.check()
