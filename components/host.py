@@ -9,6 +9,7 @@ from typing import ClassVar
 import pulumi
 from pulumi_command import remote
 
+from components import release
 from components.bundle import Bundle
 from components.clouds import Machine
 from components.logins import LOGIN_USER
@@ -49,11 +50,13 @@ class Host(pulumi.ComponentResource):
         remote.Command(
             f"{name}-apply",
             connection=_connection(args, machine),
-            create=bundle.apply(lambda b: f"sudo python3 -  # apply\n{b.listing(secrets)}"),
+            create=bundle.apply(lambda b: f"sudo python3 -  {release.apply_line(args.plan)}\n{b.listing(secrets)}"),
             stdin=_program(bundle),
             triggers=[machine.id],
             add_previous_output_in_env=False,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(machine.ready)),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=list(machine.ready), hooks=args.site.asked_before_apply_goes(args.plan)
+            ),
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pulumi
 
 from components.logins import Logins, UnreachableError
-from components.plan import SitePlan
+from components.plan import HostPlan, SitePlan
 from components.protection import HOST_LABEL, REBUILD_LABEL
 
 ACCEPT_DEGRADED = "M2_ACCEPT_DEGRADED"
@@ -25,6 +26,7 @@ ACCEPT_DEGRADED = "M2_ACCEPT_DEGRADED"
 WAIT = 1200
 """Seconds; a member that was replaced a moment ago has to fetch all data first."""
 
+APPLY_LINE = re.compile(r"# apply (\S+), rebuild (\d+)$", re.MULTILINE)
 HARMLESS = frozenset({"labels", "firewallIds", "name", "deleteProtection", "rebuildProtection", "backups"})
 IGNORED = frozenset({"image", "sshKeys", "userData"})
 """Inputs of a server: those whose change does not stop it, and those whose change does nothing to one that exists."""
@@ -40,6 +42,17 @@ class ReleaseError(Exception):
 def stops(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether an update from these inputs to those stops the server."""
     return any(old.get(key) != new.get(key) for key in {*old, *new} - HARMLESS - IGNORED if not key.startswith("__"))
+
+
+def apply_line(host: HostPlan) -> str:
+    """The first line of a host's apply, by which the hook knows what it was made for: a Command has no labels."""
+    return f"# apply {host.name}, rebuild {host.rebuild}"
+
+
+def labels_of(inputs: Mapping[str, Any]) -> Mapping[str, str]:
+    """The labels of a server, or what stands for them in its apply."""
+    found = APPLY_LINE.search(str(inputs.get("create", "")))
+    return {HOST_LABEL: found[1], REBUILD_LABEL: found[2]} if found else inputs.get("labels") or {}
 
 
 def is_rebuild(plan: SitePlan, labels: Mapping[str, str]) -> bool:
@@ -88,10 +101,15 @@ class Release:
 
 
 def hooks(plan: SitePlan, logins: Callable[[], Awaitable[Logins]]) -> pulumi.ResourceHookBinding | None:
-    """For the servers of the database pair; None where the plan has no pair. `logins` are asked for when needed."""
+    """For the servers of the database pair and their applies; None where the plan has no pair.
+
+    In a rebuild the apply goes first, then the host's network and disk, then the server: asked only then, the host
+    would no longer see the other member. `logins` are asked for when needed.
+    """
     members = pair(plan)
     if not members:
         return None
+    released: set[str] = set()
 
     async def ask(host: str) -> None:
         """In a thread of its own: what else the program makes must go on meanwhile."""
@@ -100,13 +118,14 @@ def hooks(plan: SitePlan, logins: Callable[[], Awaitable[Logins]]) -> pulumi.Res
 
     async def before_update(args: pulumi.ResourceHookArgs) -> None:
         old, new = args.old_inputs or {}, args.new_inputs or {}
-        if stops(old, new):
+        if "labels" in old and stops(old, new):
             await ask(old["labels"][HOST_LABEL])
 
     async def before_delete(args: pulumi.ResourceHookArgs) -> None:
-        labels = (args.old_inputs or {}).get("labels") or {}
-        if is_rebuild(plan, labels):
+        labels = labels_of(args.old_inputs or {})
+        if is_rebuild(plan, labels) and labels[HOST_LABEL] not in released:
             await ask(labels[HOST_LABEL])
+            released.add(labels[HOST_LABEL])
 
     return pulumi.ResourceHookBinding(
         before_update=[pulumi.ResourceHook("release-before-update", before_update)],

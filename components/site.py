@@ -66,6 +66,10 @@ class Site(pulumi.ComponentResource):
             return self._release
         return self._drain if "core" in host.roles else None
 
+    def asked_before_apply_goes(self, host: HostPlan) -> pulumi.ResourceHookBinding | None:
+        """The database pair: an apply goes before anything else of its host does."""
+        return self._release if host.name in release.pair(self.plan) else None
+
     def bundle(self, host: HostPlan) -> pulumi.Output[Bundle]:
         """What `host` is given. It waits only for the addresses that its files name."""
         known = {name: self._public(name) for name in self._needs[host.name]}

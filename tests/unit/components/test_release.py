@@ -208,3 +208,11 @@ def test_the_program_goes_on_while_a_pair_is_asked(hooks: Hooks, ssh: FakeSsh) -
 def test_a_plan_whose_database_is_alone_has_no_hooks() -> None:
     alone: Any = SimpleNamespace(vips=())
     assert release.hooks(alone, lambda: asyncio.sleep(0, LOGINS)) is None
+
+
+def test_an_apply_says_what_it_was_made_for_as_labels_do() -> None:
+    host = plan(rebuild={"database-1": 2}).host("database-1")
+    create = f"sudo python3 -  {release.apply_line(host)}\n# /etc/a=1"
+    assert release.labels_of({"create": create}) == {"m2-host": "database-1", "m2-rebuild": "2"}
+    assert release.labels_of(SERVER) == SERVER["labels"]
+    assert release.labels_of({}) == {}
