@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SOCKET = Path("/run/m2/agent.sock")
 POLL = 0.1
+PATIENCE = 3.0
 QUORUM_TIMEOUT = 2.0
 MEMBERS = 3
 
@@ -126,9 +127,18 @@ class People:
             raise RefusedError(f"{self._agent.me.name} is not the holder, {record.holder} is: ask there")
         if record.mode is not Mode.SYNC:
             raise RefusedError(f"{peer} has not every write yet: {self._agent.decision.sentence}")
-        report = self._agent.seen.peer_now(_now())
+        report = self._peer_once_fit()
         if report is None or not report.fit:
             raise RefusedError(f"{peer} cannot take over now: {report.sentence if report else 'it does not answer'}")
+
+    def _peer_once_fit(self) -> Report | None:
+        """What the other says of itself is a second old here: whoever has asked it may know better."""
+        deadline = _now() + PATIENCE
+        while True:
+            report = self._agent.seen.peer_now(_now())
+            if (report and report.fit) or _now() > deadline:
+                return report
+            time.sleep(POLL)
 
     def _rejoin(self) -> Answer:
         if self._record().holder == self._agent.me.name:

@@ -21,6 +21,11 @@ FOLLOWING = Status(True, False, 0, THREADS)
 FIT = Report("database-2", True, FOLLOWING, fit=True, leaving=False, free_bytes=1, used_bytes=1, sentence="following")
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "PATIENCE", 0.01)
+
+
 class Agent:
     """One member as its people see it; what it is asked for is done at once, or never."""
 
