@@ -46,6 +46,8 @@ PROJECT = Path(__file__).parent.parent
 HOST_ADDRESS, PORT = API
 ENDPOINT = f"{URL}/v1"
 LOGIN = "admin"
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_INSTANCES = 1024
 HOST_PACKAGES = (
     "debian-archive-keyring",
     "debootstrap",
@@ -73,6 +75,7 @@ Name = Annotated[str, typer.Argument(help="a server's name; see `status`")]
 def up(progress: Callable[[str], None] = print) -> None:
     """Everything that is missing, and nothing else; `progress` gets each step's name as it begins."""
     require_packages(HOST_PACKAGES, progress)
+    _allow_machines()
     image.build(lambda stage: progress(f"image of the machines (once): {stage}"))
     if not STATE.exists() and not shared.owner():
         _remove_outdated_images(progress)
@@ -217,6 +220,13 @@ def env() -> None:
     """Print the environment for Pulumi and ssh as shell lines."""
     for name, value in environment().items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+def _allow_machines() -> None:
+    """Until the next boot. A machine's systemd takes several inotify instances, and the kernel's default, 128 for all
+    of a user's, carries about 18 machines; the next one dies without a word as it starts."""
+    if int(INOTIFY.read_text()) < INOTIFY_INSTANCES:
+        INOTIFY.write_text(str(INOTIFY_INSTANCES))
 
 
 def _missing(packages: Sequence[str]) -> list[str]:
