@@ -90,13 +90,13 @@ class People:
         """Everything that a person wants to know of this member."""
         agent = self._agent
         seen, record = agent.seen, agent.seen.record
-        peer = seen.peer_now(time.clock_gettime(time.CLOCK_BOOTTIME))
+        peer = seen.peer_now(_now())
         return {
             "me": agent.me.name,
             "peer": agent.me.peer,
             "role": "main" if agent.me.main else "backup",
             "record": None if record is None else asdict(record),
-            "quorum": seen.is_fresh(time.clock_gettime(time.CLOCK_BOOTTIME)),
+            "quorum": seen.is_fresh(_now()),
             "sentence": agent.decision.sentence,
             "alarms": self._alarms(),
             "ready_in": _ready_in(agent.report()),
