@@ -23,6 +23,7 @@ from typing import Any
 
 from failover.addresses import Addresses
 from failover.beat import Beat
+from failover.clock import now
 from failover.config import AgentConfig, agent_config, tls_context
 from failover.decide import decide
 from failover.etcd import Etcd, EtcdError
@@ -53,11 +54,6 @@ QUORUM_TIMEOUT = 2.0
 PROBE_TIMEOUT = 4.0
 
 log = logging.getLogger("agent")
-
-
-def now() -> float:
-    """Seconds that go on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True)

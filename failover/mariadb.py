@@ -55,7 +55,6 @@ FOREIGN_TABLES = """
         AND table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
     ORDER BY name
 """
-LAST_CLIENT = "SELECT TIMESTAMPDIFF(MICROSECOND, MAX(said), UTC_TIMESTAMP(6)) / 1e6 AS age FROM m2.cores"
 DUMPS = "SELECT id, host FROM information_schema.processlist WHERE command LIKE 'Binlog Dump%'"
 CLIENTS = """
     SELECT id FROM information_schema.processlist
@@ -102,7 +101,6 @@ class Status:
     applied_gtid        @@gtid_current_pos: on a replica what it has applied, on a writer its last own transaction.
     cluster, epoch      the stamp; None and 0 without one.
     foreign_tables      tables that a crash may leave different on the two members: no InnoDB (fact 13).
-    last_client         seconds since a core said its last word, as far as this member knows; None: never.
     """
 
     read_only: bool
@@ -117,7 +115,6 @@ class Status:
     cluster: str | None = None
     epoch: int = 0
     foreign_tables: tuple[str, ...] = ()
-    last_client: float | None = None
 
 
 @dataclass
@@ -125,7 +122,6 @@ class _Remembered:
     """What a look may take from an earlier one while a table is locked."""
 
     stamp: tuple[str | None, int] | None = None
-    last_client: float | None = None
     foreign_tables: tuple[str, ...] = ()
     next_search: float = 0.0
 
@@ -237,7 +233,6 @@ class MariaDb:
                 cluster=cluster,
                 epoch=epoch,
                 foreign_tables=self._foreign_tables(session),
-                last_client=self._last_client(session),
             )
 
     def beat(self, writer: str) -> None:
@@ -351,15 +346,6 @@ class MariaDb:
             elif error.args[0] != LOCKED or self._remembered.stamp is None:
                 raise
         return self._remembered.stamp
-
-    def _last_client(self, session: _Session) -> float | None:
-        try:
-            (row,) = session.rows(LAST_CLIENT)
-            self._remembered.last_client = None if row["age"] is None else float(row["age"])
-        except pymysql.MySQLError as error:
-            if error.args[0] not in NO_SUCH | {LOCKED}:
-                raise
-        return self._remembered.last_client
 
     def _foreign_tables(self, session: _Session) -> tuple[str, ...]:
         now = time.monotonic()

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from failover.clock import now
 from failover.etcd import EtcdError
 from failover.facts import Report, Wish
 from failover.record import Mode, Record
@@ -90,13 +91,13 @@ class People:
         """Everything that a person wants to know of this member."""
         agent = self._agent
         seen, record = agent.seen, agent.seen.record
-        peer = seen.peer_now(_now())
+        peer = seen.peer_now(now())
         return {
             "me": agent.me.name,
             "peer": agent.me.peer,
             "role": "main" if agent.me.main else "backup",
             "record": None if record is None else asdict(record),
-            "quorum": seen.is_fresh(_now()),
+            "quorum": seen.is_fresh(now()),
             "sentence": agent.decision.sentence,
             "alarms": self._alarms(),
             "ready_in": _ready_in(agent.report()),
@@ -133,10 +134,10 @@ class People:
 
     def _peer_once_fit(self) -> Report | None:
         """What the other says of itself is a second old here: whoever has asked it may know better."""
-        deadline = _now() + PATIENCE
+        deadline = now() + PATIENCE
         while True:
-            report = self._agent.seen.peer_now(_now())
-            if (report and report.fit) or _now() > deadline:
+            report = self._agent.seen.peer_now(now())
+            if (report and report.fit) or now() > deadline:
                 return report
             time.sleep(POLL)
 
@@ -162,7 +163,7 @@ class People:
 
     def _release(self, asked: Answer) -> Answer:
         """Returns when the other member serves alone, so that this host can be changed."""
-        deadline = _now() + float(asked.get("wait", 60.0))
+        deadline = now() + float(asked.get("wait", 60.0))
         degraded = bool(asked.get("accept_degraded"))
         if self._agent.hands.etcd is None:
             return {"ok": True, "said": "roles are fixed here: nothing moves"}
@@ -197,12 +198,12 @@ class People:
         return True
 
     def _other_serves(self) -> bool:
-        report = self._agent.seen.peer_now(_now())
+        report = self._agent.seen.peer_now(now())
         return report is not None and report.database is not None and not report.database.read_only
 
     def _until(self, deadline: float, true: Callable[[], bool], what: str) -> None:
         while not true():
-            if _now() > deadline:
+            if now() > deadline:
                 raise RefusedError(f"waited for: {what}. Now: {self._agent.decision.sentence}")
             time.sleep(POLL)
 
@@ -230,10 +231,6 @@ class People:
         if record is None:
             raise RefusedError(f"there is no record: {self._agent.decision.sentence}")
         return record
-
-
-def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _ready_in(report: Report) -> float | None:

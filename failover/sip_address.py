@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from failover import clock
 from failover.config import SipAddressConfig, sip_address_config, tls_context
 from failover.mover_client import MoverClient, MoverError
 
@@ -165,11 +166,11 @@ def follow(config: SipAddressConfig, mover: MoverClient) -> None:
     """Reconcile until stopped."""
     state = State()
     while True:
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        at = clock.now()
         vrrp, heard = vrrp_state()
-        state = after_vrrp(state, vrrp, now, heard)
-        if state.master and now >= state.next_look:
-            state = step(config, state, mover, now, lambda: any(answers(config) for _ in range(OPTIONS_TRIES)))
+        state = after_vrrp(state, vrrp, at, heard)
+        if state.master and at >= state.next_look:
+            state = step(config, state, mover, at, lambda: any(answers(config) for _ in range(OPTIONS_TRIES)))
         time.sleep(READ)
 
 

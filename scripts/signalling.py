@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from scripts.calls import CALLEE, CALLER, INTERNET, NUMBER, SCENARIOS, add_address, last_count
@@ -43,12 +44,13 @@ def outside(address: str) -> Place:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of some calls; `delays` are from INVITE to 200, ms, sorted."""
+    """What came of some calls: `delays` from INVITE to 200, ms, sorted; `silence` is the longest without a 200, s."""
 
     rate: int
     attempted: int
     answered: int
     delays: tuple[float, ...]
+    silence: float = 0.0
 
     @property
     def failed(self) -> int:
@@ -75,7 +77,10 @@ class Load:
         """Until all have ended."""
         self.process.wait()
         screen = (self.folder / SCREEN).read_text(errors="replace")
-        return Outcome(self.rate, self.count, last_count(screen, "Successful call"), _delays(self.folder))
+        answers = _answers(self.folder)
+        silence = max((after - before for (before, _), (after, _) in pairwise(answers)), default=math.nan) / 1000
+        delays = tuple(sorted(delay for _, delay in answers))
+        return Outcome(self.rate, self.count, last_count(screen, "Successful call"), delays, silence)
 
 
 @contextmanager
@@ -84,6 +89,8 @@ def load(target: str, rate: int, seconds: float, talk: float = 0.0) -> Iterator[
     count = int(rate * seconds)
     words = [f"{target}:5060", "-s", NUMBER, "-m", str(count), "-r", str(rate), "-l", str(MOST_AT_ONCE)]
     words += ["-d", str(int(talk * 1000)), "-timeout", f"{seconds + talk + PATIENCE_S:.0f}s"]
+    # A call that rang and was then forgotten would be waited for without end.
+    words += ["-recv_timeout", str(int(PATIENCE_S * 1000))]
     words += ["-trace_rtt", "-rtt_freq", "1"]
     with tempfile.TemporaryDirectory() as folder:
         scenario = Path(folder) / "caller.xml"
@@ -112,7 +119,7 @@ def _without_media(scenario: str) -> str:
     return "\n".join(line for line in scenario.splitlines() if MEDIA not in line)
 
 
-def _delays(folder: Path) -> tuple[float, ...]:
-    """From sipp's file of response times: date, milliseconds, name."""
-    lines = [line for path in folder.glob("*_rtt.csv") for line in path.read_text().splitlines()[1:]]
-    return tuple(sorted(float(line.split(";")[1]) for line in lines if line.count(";") >= 2))
+def _answers(folder: Path) -> list[tuple[float, float]]:
+    """When each 200 came and how long after its INVITE, ms, from sipp's file of response times: when, delay, name."""
+    lines = [line.split(";") for path in folder.glob("*_rtt.csv") for line in path.read_text().splitlines()[1:]]
+    return sorted((float(words[0]), float(words[1])) for words in lines if len(words) == 3)

@@ -24,7 +24,7 @@ from scripts.signalling import Outcome, Place
 from scripts.stack import bring_up, read_outputs, use_local_cloud
 
 CORES = 4
-RATES = (50, 100, 200, 300, 400, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000)
+RATES = (50, 100, 200, 300, 400, 500, 750, 1000, 1250, 1500, 2000, 2500, 3000, 4000, 5000, 6000, 8000)
 SECONDS = 8.0
 DELAYS_AT = 100
 """Calls a second at which set-up delays are compared: all paths carry that."""
