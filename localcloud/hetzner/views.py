@@ -95,7 +95,7 @@ def primary_ip_view(snapshot: Snapshot, ip: PrimaryIp) -> View:
         "ip": ip.ip,
         "dns_ptr": _dns_view(ip.dns_ptr),
         "assignee_id": ip.assignee_id,
-        "assignee_type": "server",
+        "assignee_type": "server" if ip.assignee_id is not None else "unassigned",
         "auto_delete": ip.auto_delete,
         "blocked": False,
         "location": catalog.location_view(catalog.location_named(ip.location)),

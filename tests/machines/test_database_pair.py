@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -150,6 +151,72 @@ def test_a_follower_with_a_transaction_of_its_own_is_filled_again(cluster: Clust
     until(lambda: "quarantine" in cluster.on(scene.backup, "sudo ls /srv/database"), 2 * PATIENCE, "data moved aside")
     return_home(course, [])
     assert cluster.sql(scene.backup, "SHOW TABLES FROM m2 LIKE 'errant'") == ""
+
+
+def pair(cluster: Cluster, *words: str) -> subprocess.CompletedProcess[str]:
+    """`scripts/pair`, as a person types it."""
+    script = str(localcloud.PROJECT / "scripts" / "pair")
+    command = [script, words[0], NAME, *words[1:], "--config-file", str(cluster.file)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_paused_pair_waits_for_a_person(cluster: Cluster, course: Course) -> None:
+    scene = course.scene
+    assert pair(cluster, "pause").returncode == 0
+    with scene.breaker.power(scene.main):
+        time.sleep(2 * TAKEOVER_AFTER)
+        assert scene.pair.look().holder == scene.main
+        assert pair(cluster, "resume").returncode == 0
+        scene.pair.until(lambda look: look.holder == scene.backup, PATIENCE, "taken over")
+
+
+def test_a_planned_move_stays_until_somebody_moves_it_back(cluster: Cluster, course: Course) -> None:
+    scene = course.scene
+    assert "failback goes to the main" in pair(cluster, "failback").stderr
+    assert pair(cluster, "switchover").returncode == 0
+    assert scene.pair.look().holder == scene.backup
+    scene.pair.until(lambda look: not look.troubles, PATIENCE, "whole")
+    assert pair(cluster, "status").returncode == 0
+    assert pair(cluster, "failback").returncode == 0
+    assert scene.pair.look().holder == scene.main
+
+
+def test_a_member_is_filled_again_when_a_person_wants_it(cluster: Cluster, course: Course) -> None:
+    scene = course.scene
+    quarantined = "sudo ls /srv/database | grep -c quarantine; true"
+    before = int(cluster.on(scene.backup, quarantined))
+    assert "only the other one" in pair(cluster, "rejoin", "--member", scene.main).stderr
+    assert pair(cluster, "rejoin").returncode == 0
+    until(lambda: int(cluster.on(scene.backup, quarantined)) > before, PATIENCE, "data moved aside")
+
+
+def test_all_hosts_of_the_pair_are_rebooted_under_load_one_after_the_other(cluster: Cluster, course: Course) -> None:
+    before = course.scene.pair.look()
+    with written(course) as journal:
+        began = time.time()
+        done = pair(cluster, "patch", "--reboot")
+        after = return_home(course, [])
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stderr.splitlines() if "rebooted" in line] == [
+        course.scene.third,
+        course.scene.backup,
+        course.scene.main,
+    ]
+    result = conclude(course, "patch", began, [], journal, epochs_between(before, after))
+    assert result.failures == [], told(result)
+    assert result.service.silence < PATIENCE, told(result)
+
+
+def test_a_lost_quorum_is_begun_anew_by_a_person(cluster: Cluster, course: Course) -> None:
+    """No member of etcd remembers anything: nobody may hold the database until somebody says whose data count."""
+    scene = course.scene
+    quorum = (scene.main, scene.backup, scene.third)
+    for command in ("sudo systemctl stop etcd", "sudo rm -r /var/lib/etcd/m2", "sudo systemctl start --no-block etcd"):
+        for host in quorum:
+            cluster.on(host, command)
+    assert "there is no record" in str(scene.pair.until(lambda look: look.record is None, PATIENCE, "forgotten").troubles)
+    assert pair(cluster, "init", "--primary", scene.main).returncode == 0
+    assert return_home(course, []).holder == scene.main
 
 
 def test_the_whole_site_starts_cold(course: Course) -> None:

@@ -411,7 +411,7 @@ KINDS: Mapping[str, Kind | Relation] = {
             "location": LOCATION,
         },
         also={"datacenter": "datacenter.name"},
-        volatile=("assigneeId",),
+        volatile=("assigneeId", "assigneeType"),
         outputs=lambda found, known: {**_addresses(found, known), "assigneeId": found["assignee_id"] or 0},
         complete=protect_if_asked,
         busy=("conflict", "locked", "resource_in_use", "must_be_unassigned"),

@@ -69,7 +69,6 @@ class Site(pulumi.ComponentResource):
             name=name,
             type="ipv4",
             location="fsn1",
-            assignee_type="server",
             auto_delete=False,
             labels=labels,
             delete_protection=protect,

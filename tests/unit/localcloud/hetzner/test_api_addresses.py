@@ -149,6 +149,14 @@ def test_a_primary_ip_with_auto_delete_goes_with_its_server(client: HcloudClient
     assert client.primary_ips.get_all() == []
 
 
+def test_a_primary_ip_says_what_it_is_assigned_to(client: HcloudClient) -> None:
+    """Since 2026-08-01: https://docs.hetzner.cloud/changelog#2026-04-27-primary-ips-will-return-unassigned."""
+    free = client.primary_ips.create(type="ipv4", name="free", location=FSN1).primary_ip
+    assert (free.assignee_type, free.assignee_id) == ("unassigned", None)
+    server = make_server(client)
+    assert {ip.assignee_type for ip in client.primary_ips.get_all() if ip.assignee_id == server.id} == {"server"}
+
+
 def test_a_primary_ip_is_created_at_a_place_or_for_a_server(api: Api) -> None:
     body = {"type": "ipv4", "name": "ip", "assignee_type": "server"}
     reply = api.raw("POST", "/v1/primary_ips", json=body)
