@@ -214,7 +214,9 @@ def test_a_lost_quorum_is_begun_anew_by_a_person(cluster: Cluster, course: Cours
     for command in ("sudo systemctl stop etcd", "sudo rm -r /var/lib/etcd/m2", "sudo systemctl start --no-block etcd"):
         for host in quorum:
             cluster.on(host, command)
-    assert "there is no record" in str(scene.pair.until(lambda look: look.record is None, PATIENCE, "forgotten").troubles)
+    assert "there is no record" in str(
+        scene.pair.until(lambda look: look.record is None, PATIENCE, "forgotten").troubles
+    )
     assert pair(cluster, "init", "--primary", scene.main).returncode == 0
     assert return_home(course, []).holder == scene.main
 

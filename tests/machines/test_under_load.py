@@ -157,20 +157,29 @@ def holders(cluster: Cluster, seconds: float) -> list[str]:
     return found
 
 
-def test_cores_come_and_go_and_no_call_notices(cluster: Cluster) -> None:
-    with ThreadPoolExecutor() as pool:
+def up_under_load(cluster: Cluster, **changes: int) -> None:
+    """There and back; no call may fail meanwhile."""
 
-        def strike() -> None:
-            with cluster.with_settings(cores=4):
-                cluster.up()
+    def there_and_back() -> None:
+        with cluster.with_settings(**changes):
             cluster.up()
+        cluster.up()
 
-        began = time.monotonic()
-        done = pool.submit(strike)
+    began = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(there_and_back)
         while not done.done():
             assert calls(cluster, 50, 20.0).failed == 0
         done.result()
-        print(f"2 -> 4 -> 2 cores in {time.monotonic() - began:.0f} s")
+    print(f"{changes} and back in {time.monotonic() - began:.0f} s")
+
+
+def test_both_balancers_change_and_no_call_notices(cluster: Cluster) -> None:
+    up_under_load(cluster, probe_interval=3)
+
+
+def test_cores_come_and_go_and_no_call_notices(cluster: Cluster) -> None:
+    up_under_load(cluster, cores=4)
     assert len([server for server in localcloud.servers() if "-core-" in server["name"]]) == 2
 
 

@@ -1,11 +1,12 @@
 """Every sequence of up to two faults, at the moments that matter: apart, on top of each other, in the middle of a
-takeover, and just after a return. Three in a row where the first two have opened the window."""
+takeover, and just after a return; and every sequence of three of the worst."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 
 from tests.protocol.faults import Fault
 from tests.protocol.history import NotWholeError, Strike, live
@@ -39,7 +40,22 @@ ALPHABET = tuple(
     )
 )
 GAPS = (0.0, 3.1, 10.2)
-"""Seconds from the first fault to the second: at once, when SYNC is given up, when the other one takes over."""
+"""Seconds from one fault to the next: at once, when SYNC is given up, when the other one takes over."""
+
+WORST = tuple(
+    fault
+    for fault in ALPHABET
+    if (fault.kind, fault.where)
+    in (
+        ("kill_database", "A"),
+        ("kill_database", "B"),
+        ("power", "A"),
+        ("power", "B"),
+        ("cut", "A"),
+        ("cut", "A-B"),
+        ("stop_etcd", "ABW"),
+    )
+)
 
 CHUNK = 20
 
@@ -50,6 +66,10 @@ def sequences() -> Iterator[tuple[Strike, ...]]:
         for second in ALPHABET:
             for gap in GAPS:
                 yield Strike(1.0, first), Strike(1.0 + gap, second)
+    for faults in product(WORST, repeat=3):
+        for gap, next_gap in product(GAPS[1:], repeat=2):
+            moments = (1.0, 1.0 + gap, 1.0 + gap + next_gap)
+            yield tuple(Strike(at, fault) for at, fault in zip(moments, faults, strict=True))
 
 
 def _failure(strikes: tuple[Strike, ...]) -> str | None:
