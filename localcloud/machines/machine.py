@@ -12,7 +12,7 @@ from pathlib import Path
 from localcloud.backend import BackendError, Machine
 from localcloud.machines import wiring
 from localcloud.machines.cgroups import machine_cgroup, mounted
-from localcloud.machines.disks import GIGABYTE, loops, make_disk
+from localcloud.machines.disks import GIGABYTE, grow_disk, loops, make_disk
 
 BOOT = Path(__file__).parent / "files" / "boot"
 SEED = Path("var/lib/cloud/seed/nocloud")
@@ -36,7 +36,7 @@ class Guest:
     def create(self, image: Path, machine: Machine) -> None:
         """An empty disk over `image`; one that is already there stays, and grows to what the machine has now."""
         if self.directory.exists():
-            os.truncate(self._disk, max(self._disk.stat().st_size, machine.disk_gb * GIGABYTE))
+            self._grow(machine.disk_gb)
             return
         new = self.directory.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
@@ -48,6 +48,11 @@ class Guest:
         _seed(new / "seed", machine)
         make_disk(new / "disk", machine.disk_gb, "ext4")
         new.rename(self.directory)
+
+    def _grow(self, disk_gb: int) -> None:
+        if self._disk.stat().st_size < disk_gb * GIGABYTE:
+            self._wait_for_disk()
+            grow_disk(self._disk, disk_gb)
 
     def start(self, devices: Path, reset: Path) -> None:
         """Returns when the machine's first process runs."""

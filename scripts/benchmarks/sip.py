@@ -29,6 +29,9 @@ SECONDS = 8.0
 DELAYS_AT = 100
 """Calls a second at which set-up delays are compared: all paths carry that."""
 
+AT_REST_S = 10.0
+"""How long is looked at what hosts use without calls."""
+
 HELD = 10_000
 HELD_RATE = 200
 HELD_FOR_S = 60.0
@@ -129,22 +132,33 @@ def _paths(cluster: Cluster) -> dict[str, Figures]:
 
 def _path(cluster: Cluster, name: str, target: str, hosts: Mapping[str, Sequence[str]]) -> Figures:
     """The highest rate at which no call failed, and what a low rate costs: delay, and CPU by role."""
-    before = {role: cluster.cpu_seconds(names) for role, names in hosts.items()}
-    at = _calls(name, target, DELAYS_AT)
-    used = {role: cluster.cpu_seconds(names) - before[role] for role, names in hosts.items()}
-    made = [at]
+    outcomes: list[Outcome] = []
+    idle, waited = _used(cluster, hosts, lambda: time.sleep(AT_REST_S))
+    busy, took = _used(cluster, hosts, lambda: outcomes.append(_calls(name, target, DELAYS_AT)))
+    at = outcomes[0]
+    for_calls = {role: busy[role] - idle[role] * took / waited for role in hosts}
 
     def attempt(rate: int) -> Outcome:
-        made.append(_calls(name, target, rate))
-        return made[-1]
+        outcomes.append(_calls(name, target, rate))
+        return outcomes[-1]
 
     return {
         "highest rate without a failed call": highest(attempt).rate,
         f"set-up p50 at {DELAYS_AT} CPS": at.delay(50),
         f"set-up p99 at {DELAYS_AT} CPS": at.delay(99),
-        **{f"CPU seconds a 1000 calls, {role}": 1000 * used[role] / max(1, at.answered) for role in hosts},
-        "calls answered": sum(outcome.answered for outcome in made),
+        **{f"CPU seconds a 1000 calls, {role}": 1000 * used / max(1, at.answered) for role, used in for_calls.items()},
+        "calls answered": sum(outcome.answered for outcome in outcomes),
     }
+
+
+def _used(
+    cluster: Cluster, hosts: Mapping[str, Sequence[str]], work: Callable[[], object]
+) -> tuple[dict[str, float], float]:
+    """CPU seconds by role while something is done, and how many seconds that took."""
+    before, began = {role: cluster.cpu_seconds(names) for role, names in hosts.items()}, time.monotonic()
+    work()
+    took = time.monotonic() - began
+    return {role: cluster.cpu_seconds(names) - before[role] for role, names in hosts.items()}, took
 
 
 def highest(attempt: Callable[[int], Outcome]) -> Outcome:

@@ -219,6 +219,15 @@ def test_power_button(pair: Lab) -> None:
     restart(pair, 1)
 
 
+def test_a_disk_grows_with_its_machine_also_after_a_power_cut(pair: Lab) -> None:
+    pair.on(1, "echo kept >/root/kept && sync")
+    pair.backend.cut_power(1)
+    pair.backend.create(Machine(1, "host-1", "debian-12", 4, 8.0, 80, pair.user_data(1)))
+    restart(pair, 1)
+    assert int(pair.on(1, "df --output=size -BG / | tail -1").strip(" G")) > 70
+    assert pair.on(1, "cat /root/kept") == "kept"
+
+
 def test_volume_survives_power_cycle(pair: Lab) -> None:
     pair.backend.create_volume(VOLUME, 1, "ext4")
     pair.backend.attach_volume(VOLUME, 1)
