@@ -38,6 +38,7 @@ from failover.mover_client import MoverClient, MoverError
 from failover.peer import PORT, PeerClient, PeerError, PeerServer
 from failover.people import People
 from failover.probe import who_answers
+from failover.record import View
 from failover.reseed import quarantine, reseed, stream_backup
 from failover.unit import UnitError
 
@@ -49,6 +50,7 @@ GUARD = 0.05
 LOOK_TIMEOUT = 1.0
 WISH_LASTS = 60.0
 LEAVING_LASTS = 60.0
+NEWS = 0.3
 LOOK_AROUND = 10.0
 QUORUM_TIMEOUT = 2.0
 PROBE_TIMEOUT = 4.0
@@ -156,6 +158,13 @@ class Agent:
                 log.debug("%s does not answer: %s", self.me.peer, error)
             time.sleep(ASK_SOON if self.decision.soon else max(0.0, began + TICK - now()))
 
+    def watch_record(self) -> None:
+        """Wake the loop when the holder has renewed: who sees the last sign of life late takes over late."""
+        while self.hands.etcd is not None:
+            if not self._holds() and self._has_news(self.hands.etcd):
+                self.woken.set()
+            time.sleep(NEWS)
+
     def look_around(self) -> None:
         """What changes slowly: who of the quorum is well, who leads it, and where clients' packets really go."""
         while self.hands.etcd is not None:
@@ -166,6 +175,12 @@ class Agent:
                 self._lead_elsewhere(self.hands.etcd)
             self.path_trouble = self._path() if holds and self.seen.routed == self.me.name else ""
             time.sleep(LOOK_AROUND)
+
+    def _has_news(self, etcd: Etcd) -> bool:
+        try:
+            return _revisions(etcd.read(ETCD_TIMEOUT)) != _revisions(self.memory.view)
+        except EtcdError:
+            return False
 
     def _lead_elsewhere(self, etcd: Etcd) -> None:
         """A quorum that has to elect a leader when the holder dies costs the takeover a second."""
@@ -211,8 +226,7 @@ class Agent:
         except EtcdError as error:
             log.debug("the record was not read: %s", error)
             return
-        old = self.memory.view
-        if old is None or (view.alive_revision, view.record_revision) != (old.alive_revision, old.record_revision):
+        if _revisions(view) != _revisions(self.memory.view):
             self._changed_at = now()
         self.memory.learn(view, sent)
 
@@ -317,6 +331,10 @@ class Agent:
         self.asked = None
 
 
+def _revisions(view: View | None) -> tuple[int, int] | None:
+    return None if view is None else (view.record_revision, view.alive_revision)
+
+
 @dataclass(frozen=True)
 class ForPeer:
     """What the other agent may ask of this one (peer.Handlers)."""
@@ -395,7 +413,7 @@ def main() -> int:
     config = agent_config(CONFIG)
     agent = _build(config)
     people = People(agent)
-    _in_background(agent.guard, agent.listen_to_peer, agent.look_around, people.serve)
+    _in_background(agent.guard, agent.listen_to_peer, agent.watch_record, agent.look_around, people.serve)
     if config.peer:
         asked = ForPeer(agent, agent.hands.database, tls_context(ssl.Purpose.SERVER_AUTH))
         server = PeerServer(config.listen, PORT, tls_context(ssl.Purpose.CLIENT_AUTH), config.peer, asked)

@@ -23,6 +23,7 @@ Decide = Callable[[Me, State, Seen, float], Decision]
 
 TICK = 1.0
 SOON = 0.1
+NEWS = 0.3
 ETCD_TIMEOUT = 1.0
 ETCD_PATIENCE = 0.4
 PEER_TIMEOUT = 0.5
@@ -144,6 +145,7 @@ class Member:
         self.run = Run(process, now, now)
         process.spawn(self._loop(self.run))
         process.spawn(self._listen(self.run))
+        process.spawn(self._watch_record(self.run))
         process.spawn(self._addresses(self.run))
         self._arm_guard()
 
@@ -526,6 +528,14 @@ class Member:
             self.installed = True
             run.failed_starts = 0
         run.reseeding = False
+
+    def _watch_record(self, run: Run) -> Steps:
+        while True:
+            if not self._holds():
+                view = yield from self._etcd(Quorum.read)
+                if view is not None and (known := self.memory.view) and _revisions(view) != _revisions(known):
+                    run.wake.resolve(True)
+            yield NEWS
 
     # The other member
 

@@ -190,6 +190,18 @@ def test_a_change_without_an_answer_is_in_doubt_until_the_record_was_written_aga
     assert quorum.view.record_revision > before
 
 
+def test_a_sign_of_life_that_was_not_seen_yet_is_news(made: Agent, quorum: Quorum) -> None:
+    etcd = made.hands.etcd
+    assert etcd is not None
+    assert made._has_news(etcd)
+    made.step()
+    assert not made._has_news(etcd)
+    quorum.view = replace(quorum.view, alive_revision=9)
+    assert made._has_news(etcd)
+    quorum.lost.add("read")
+    assert not made._has_news(etcd)
+
+
 def test_the_holder_promises_nothing_to_a_former_one(made: Agent) -> None:
     made.memory.view = View(Record("c", 2, made.me.name, Mode.SINGLE), 5, "", 4)
     assert not made.promise(10.0)
