@@ -5,6 +5,7 @@ can only claim an address for itself, and only one that lists it as a member. A 
 the other member powered off, which a forced takeover needs.
 
     GET  /addresses              who holds what: {"sip": "balancer-1", "database": null}
+    GET  /heard                  seconds since each host asked that, at most since this mover began: {"balancer-1": 2.5}
     POST /addresses/NAME         give it to me; {"only_if_free": true} leaves it where it is when somebody has it
     POST /servers/NAME/power_off cut the power of the other member of my pair, and answer once the cloud says `off`
 """
@@ -17,6 +18,7 @@ import ssl
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -41,6 +43,18 @@ class Mover:
     config: MoverConfig
     cloud: Hetzner
     locks: dict[str, threading.Lock] = field(default_factory=dict)
+    asked: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+
+    def hear(self, host: str) -> None:
+        """A holder asks again and again: the others may have to know that it lives."""
+        self.asked[host] = time.monotonic()
+
+    def heard(self) -> dict[str, float]:
+        """Seconds since each host that may hold an address has asked who does."""
+        now = time.monotonic()
+        members = {member.name for address in self.config.addresses for member in address.members}
+        return {name: now - self.asked.get(name, self.began) for name in sorted(members)}
 
     def holders(self) -> dict[str, str | None]:
         """Who holds each address. Raises CloudError."""
@@ -84,9 +98,12 @@ class Handler(JsonHandler):
     def post(self) -> dict[str, str | None]:
         return self._power_off() if self.path.startswith("/servers/") else self._claim()
 
-    def get(self) -> dict[str, str | None]:
+    def get(self) -> Mapping[str, str | float | None]:
+        if self.path == "/heard":
+            return self.mover.heard()
         if self.path != "/addresses":
             raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing here")
+        self.mover.hear(self.host())
         return self.mover.holders()
 
     def _claim(self) -> dict[str, str | None]:

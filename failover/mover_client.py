@@ -30,6 +30,11 @@ class MoverClient:
         answer: dict[str, str | None] = self._ask("GET", "/addresses", None)
         return answer
 
+    def heard(self) -> dict[str, float]:
+        """Seconds since each host has asked who holds what, as a mover knows it. Raises MoverError."""
+        answer: dict[str, float] = self._ask("GET", "/heard", None)
+        return answer
+
     def claim(self, address: str, only_if_free: bool = False) -> str:
         """Have the address given to this host; who holds it afterwards. Raises MoverError."""
         return str(self._ask("POST", f"/addresses/{address}", {"only_if_free": only_if_free})["holder"])

@@ -3,7 +3,8 @@
 keepalived's notify script writes its state to a file and nothing more; this program reads the file and reconciles,
 so a lost or doubled notification changes nothing. The member that is not preferred claims once for each time it
 becomes master: with VRRP cut both are master, and a second claim would make the address flip for ever (the preferred
-member takes it back, once). It claims again only from a member whose Kamailio is silent, ever more rarely.
+member takes it back, once). It claims again only from a member that is silent, to it and to the movers, ever more
+rarely.
 
     python3 -m failover.sip_address              for ever
     python3 -m failover.sip_address hand-over    before Kamailio stops: until the other member has the addresses
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from failover import clock
@@ -37,6 +39,9 @@ RECHECK = 10.0
 
 RECLAIM_PAUSE = 60.0
 """Seconds from one claim against a silent holder to the next, doubled each time."""
+
+HEARD_LATELY = 3 * RECHECK
+"""Seconds; a holder asks the movers every `RECHECK` seconds whether it still is one."""
 
 OPTIONS_DEADLINE = 2.0
 OPTIONS_TRIES = 3
@@ -86,15 +91,15 @@ def wanted(config: SipAddressConfig, state: State, holders: dict[str, str | None
 
 
 def step(
-    config: SipAddressConfig, state: State, mover: MoverClient, now: float, peer_answers: Callable[[], bool]
+    config: SipAddressConfig, state: State, mover: MoverClient, now: float, lives: Callable[[str | None], bool]
 ) -> State:
-    """One look at the cloud and the claims that follow from it."""
+    """One look at the cloud and the claims that follow from it; `lives` says whether that holder does."""
     state = replace(state, next_look=now + RECHECK)
     try:
         holders = mover.holders()
         names = wanted(config, state, holders)
         lost = elsewhere(config, holders)
-        if lost and not names and now >= state.next_reclaim and not peer_answers():
+        if lost and not names and now >= state.next_reclaim and not lives(holders.get(lost[0])):
             names, pause = lost, state.reclaim_pause
             state = replace(state, next_reclaim=now + pause, reclaim_pause=2 * pause)
     except MoverError as error:
@@ -140,6 +145,13 @@ def answers(config: SipAddressConfig) -> bool:
         return False
 
 
+def lives(config: SipAddressConfig, mover: MoverClient, holder: str | None) -> bool:
+    """Whether the other member answers here or was heard elsewhere: a cut between the two is no death."""
+    if any(answers(config) for _ in range(OPTIONS_TRIES)):
+        return True
+    return holder is not None and mover.heard().get(holder, HEARD_LATELY) < HEARD_LATELY
+
+
 def hand_over(config: SipAddressConfig, mover: MoverClient) -> bool:
     """Let the other member have the addresses; whether it has them. Gives up on one that is silent, and in the end."""
     HANDING_OVER.write_text("1\n")
@@ -170,7 +182,7 @@ def follow(config: SipAddressConfig, mover: MoverClient) -> None:
         vrrp, heard = vrrp_state()
         state = after_vrrp(state, vrrp, at, heard)
         if state.master and at >= state.next_look:
-            state = step(config, state, mover, at, lambda: any(answers(config) for _ in range(OPTIONS_TRIES)))
+            state = step(config, state, mover, at, partial(lives, config, mover))
         time.sleep(READ)
 
 

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+RETRY_S = 5.0
+"""Seconds until a machine that could not be healed is tried again."""
+
 
 class FaultPanel:
     """All faults of one cloud. Those with a time end by themselves; `resume` takes up what a dead daemon left."""
@@ -73,12 +76,13 @@ class FaultPanel:
         return fault
 
     async def end(self, ident: int) -> None:
-        """As if it had never been. Raises `not_found`, or ApiError when the machine cannot be healed now."""
+        """As if it had never been. Raises `not_found`, or ApiError for a machine that is healed later."""
         fault = self._records.get(Fault, ident)
         try:
             await self._heal(fault.spec)
         except BackendError as error:
-            raise ApiError(422, "fault_stays", str(error)) from None
+            self._end_later(fault)
+            raise ApiError(422, "fault_stays", f"{error}; tried again every {RETRY_S:.0f} s") from None
         self._forget(fault)
         if isinstance(fault.spec, LinkFault):
             await self._work.rewire()
@@ -123,6 +127,9 @@ class FaultPanel:
 
     def _forget(self, fault: Fault) -> None:
         self._records.delete(fault)
+        self._stop_clock(fault)
+
+    def _stop_clock(self, fault: Fault) -> None:
         clock = self._clocks.pop(fault.id, None)
         if clock and clock is not asyncio.current_task():
             clock.cancel()
@@ -131,6 +138,12 @@ class FaultPanel:
         if fault.until is not None:
             task = asyncio.get_running_loop().create_task(self._end_at(fault.id, fault.until))
             self._clocks[fault.id] = task
+
+    def _end_later(self, fault: Fault) -> None:
+        """A machine without power keeps its full disk until it has booted."""
+        self._stop_clock(fault)
+        later, _ = self._records.change(fault, until=time.time() + RETRY_S)
+        self._set_clock(later)
 
     async def _end_at(self, ident: int, until: float) -> None:
         await asyncio.sleep(max(0.0, until - time.time()))

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.unit.failover.fake_api import BACKUP, MAIN, NETWORK_DESTINATION, ROUT
 from tests.unit.failover.movers import (
     DATABASE_1,
     PATIENCE,
+    SIP,
     Certificates,
     Connection,
     FakeCloud,
@@ -60,6 +62,14 @@ def test_nobody_can_claim_for_somebody_else(connect: Connect, cloud: FakeCloud) 
     body = {"host": "balancer-2", "member": "balancer-2", "holder": "balancer-2"}
     assert connect("balancer-1").post("/addresses/sip?host=balancer-2", body)[0] in (200, 403)
     assert ("sip", "balancer-2") not in cloud.moves
+
+
+def test_who_asks_who_holds_what_is_heard() -> None:
+    mover = Mover(MoverConfig(DATABASE_1, 0, "", (SIP,)), endless(FakeApi()), began=time.monotonic() - 100)
+    mover.hear("balancer-1")
+    heard = mover.heard()
+    assert heard["balancer-1"] < PATIENCE
+    assert 100 <= heard["balancer-2"] < 100 + PATIENCE, "never: since the mover began"
 
 
 def test_the_holder_asks_for_nothing_new(connect: Connect, cloud: FakeCloud) -> None:

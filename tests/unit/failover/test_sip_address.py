@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ class Host:
         self.cloud.now = now
         self.state = after_vrrp(self.state, self.vrrp, now, self.heard)
         if self.state.master and now >= self.state.next_look:
-            self.state = step(self.config, self.state, mover, now, lambda: self.peer_answers)
+            self.state = step(self.config, self.state, mover, now, lambda _: self.peer_answers)
 
 
 def pair() -> tuple[Cloud, Host, Host]:
@@ -211,7 +212,7 @@ def test_a_movers_silence_is_told_and_asked_about_again_a_second_later(caplog: p
             raise MoverError("10.0.0.21: timed out; 10.0.0.22: timed out")
 
     silent: Any = Silent()
-    after = step(MAIN, MASTER, silent, 100.0, lambda: True)
+    after = step(MAIN, MASTER, silent, 100.0, lambda _: True)
     assert after.next_look == 100.0 + TICK
     assert "10.0.0.21: timed out" in caplog.text
 
@@ -277,6 +278,19 @@ def test_the_backup_claims_again_from_a_main_that_is_silent_and_ever_more_rarely
         cloud.holders |= held_by("balancer-1")
         begin = run(1, backup, begin=begin)
     assert 2 <= len({at for at, _, _ in cloud.moves}) <= 6
+
+
+@pytest.mark.parametrize(
+    ("options", "heard", "alive"),
+    [(True, {}, True), (False, {"balancer-1": 9.0}, True), (False, {"balancer-1": 31.0}, False), (False, {}, False)],
+)
+def test_a_cut_between_the_two_is_no_death(
+    monkeypatch: pytest.MonkeyPatch, options: bool, heard: dict[str, float], alive: bool
+) -> None:
+    """With the whole link cut, not only VRRP, the movers hear of the other one."""
+    monkeypatch.setattr(sip_address, "answers", lambda _: options)
+    mover: Any = SimpleNamespace(heard=lambda: heard)
+    assert sip_address.lives(BACKUP, mover, "balancer-1") is alive
 
 
 def handing_over(

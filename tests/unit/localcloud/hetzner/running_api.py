@@ -19,7 +19,7 @@ from hcloud.images import Image
 from hcloud.locations import Location
 from hcloud.server_types import ServerType
 
-from localcloud.backend import BackendError, World
+from localcloud.backend import BackendError, Disk, World
 from localcloud.hetzner.api import build_app
 from localcloud.hetzner.cloud import Cloud
 from localcloud.hetzner.records import Records
@@ -56,6 +56,10 @@ class StagedBackend(RecordsBackend):
     def cut_power(self, server_id: int) -> None:
         self._play("cut_power", server_id)
         super().cut_power(server_id)
+
+    def free(self, server_id: int, disk: Disk) -> None:
+        self._play("free", server_id)
+        super().free(server_id, disk)
 
     def delete_volume(self, volume_id: int) -> None:
         self._play("delete_volume", volume_id)

@@ -11,6 +11,7 @@ from hcloud import APIException
 from hcloud.actions import ActionFailedException
 
 from localcloud.backend import Loss
+from localcloud.hetzner import fault_panel
 from localcloud.hetzner.faults import Call, CallFault, Fault, ending, sentence, strikes
 from tests.unit.localcloud.hetzner.running_api import (
     FSN1,
@@ -123,6 +124,22 @@ def test_machines_without_power_frozen_and_full(api: Api, client: HcloudClient, 
     assert backend.full == {(server.id, "root")}
     end(api, full)
     assert backend.full == set()
+
+
+def test_a_machine_that_cannot_be_healed_now_is_healed_later(
+    api: Api, client: HcloudClient, backend: StagedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk that is not mounted, because the machine has no power."""
+    monkeypatch.setattr(fault_panel, "RETRY_S", 0.1)
+    server = make_server(client, "one")
+    full = begin(api, {"type": "fill", "server": "one", "disk": "data"})
+    backend.fault = "free"
+    reply = api.raw("DELETE", f"/local/faults/{full}")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "fault_stays")
+    assert backend.full == {(server.id, "data")}
+    backend.fault = None
+    assert eventually(lambda: backend.full == set())
+    assert eventually(lambda: listed(api) == [])
 
 
 def test_a_fault_ends_by_itself(api: Api, client: HcloudClient, backend: StagedBackend) -> None:
