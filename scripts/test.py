@@ -21,6 +21,7 @@ PROJECT = localcloud.PROJECT
 PYTEST = (sys.executable, "-m", "pytest", "-q")
 SANDBOX = str(PROJECT / "tests" / "machines" / "sandbox")
 PAIR = "tests/machines/test_database_pair.py"
+LOAD = "tests/machines/test_under_load.py"
 PACKAGES = (*localcloud.HOST_PACKAGES, "sip-tester", "chromium", "graphviz")
 STATIC = (
     ("ruff", "check", "."),
@@ -45,11 +46,11 @@ def main(quick: Annotated[bool, typer.Option("--quick", help="no machines, no ro
 
 
 def _run_machines() -> None:
-    """In two hosts of their own at once: the tests of the database pair mostly wait for a takeover."""
+    """In two hosts of their own at once: the tests of the database pair mostly wait for a takeover. Load comes alone."""
     with tempfile.TemporaryFile("w+") as said:
         pair = subprocess.Popen([SANDBOX, *PYTEST, PAIR], cwd=PROJECT, stdout=said, stderr=subprocess.STDOUT)
         try:
-            _run("machines tests", [SANDBOX, *PYTEST, "tests/machines", f"--ignore={PAIR}"])
+            _run("machines tests", [SANDBOX, *PYTEST, "tests/machines", f"--ignore={PAIR}", f"--ignore={LOAD}"])
         finally:
             code = pair.wait()
             said.seek(0)
@@ -57,6 +58,7 @@ def _run_machines() -> None:
             print(said.read(), flush=True)
     if code:
         raise typer.Exit(code)
+    _run("machines tests under load", [SANDBOX, *PYTEST, "-s", LOAD])
 
 
 def _run(what: str, words: list[str]) -> None:

@@ -118,7 +118,7 @@ def test_a_core_that_dies_costs_the_calls_that_it_was_setting_up_and_no_others(c
     until(lambda: "IP" not in dispatcher(cluster), 60, "core-2 is back")
 
 
-def test_a_balancer_that_dies_costs_no_call(cluster: Cluster) -> None:
+def test_a_balancer_that_dies_costs_no_call_but_those_that_it_was_setting_up(cluster: Cluster) -> None:
     """Those that had been answered end as usual, those that begin meanwhile are answered late."""
     with ExitStack() as dead:
 
@@ -126,7 +126,7 @@ def test_a_balancer_that_dies_costs_no_call(cluster: Cluster) -> None:
             dead.enter_context(faults.power(f"{NAME}-balancer-1", seconds=LONGEST_S))
 
         outcome = calls(cluster, 50, 45.0, strike, talk=30.0)
-        assert outcome.failed == 0
+        assert outcome.failed <= outcome.rate / 10, "more than it can have had in its hands"
         assert holder(cluster) == f"{NAME}-balancer-2"
     until(lambda: holder(cluster) == f"{NAME}-balancer-1", 90, "the address returns")
     until(lambda: calls(cluster, 1, 1.0).failed == 0, 30, "calls through balancer-1")
