@@ -46,7 +46,7 @@ def main(quick: Annotated[bool, typer.Option("--quick", help="no machines, no ro
 
 
 def _run_machines() -> None:
-    """In two hosts of their own at once: the tests of the database pair mostly wait for a takeover. Load comes alone."""
+    """In two hosts of their own at once, as those of the database pair mostly wait for a takeover; load comes alone."""
     with tempfile.TemporaryFile("w+") as said:
         pair = subprocess.Popen([SANDBOX, *PYTEST, PAIR], cwd=PROJECT, stdout=said, stderr=subprocess.STDOUT)
         try:
