@@ -19,6 +19,9 @@ START = (
     "sudo python3 -c 'import sys; "
     'exec(compile(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())), "writer", "exec"))\''
 )
+PATIENT = ("-o", "ServerAliveCountMax=60")
+"""For ssh: a client that is cut off with its host for two minutes tells afterwards what it was told meanwhile."""
+
 INTERVAL = 0.03
 STOP_TIMEOUT = 15.0
 FIRST_WRITES = 20
@@ -52,8 +55,9 @@ class Client:
     @contextmanager
     def running(self, hosts: Hosts, database: dict[str, Any]) -> Iterator[None]:
         """It writes as long as the block lasts; what it was told until then is in `acks`."""
+        ssh, *words = hosts.logins.words(self.host, START)
         process = subprocess.Popen(
-            hosts.logins.words(self.host, START), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [ssh, *PATIENT, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         assert process.stdin and process.stdout  # noqa: S101 - for the type checker
         call = f"\nsys.exit(main(json.loads({json.dumps(json.dumps(database))}), {self.writer!r}, {INTERVAL}))\n"
