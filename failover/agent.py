@@ -39,7 +39,7 @@ from failover.peer import PORT, PeerClient, PeerError, PeerServer
 from failover.people import People
 from failover.probe import who_answers
 from failover.record import View
-from failover.reseed import quarantine, reseed, stream_backup
+from failover.reseed import quarantine, quarantines, reseed, stream_backup
 from failover.unit import UnitError
 
 CONFIG = Path("/etc/m2/agent.json")
@@ -239,9 +239,11 @@ class Agent:
         self._reload_tls(instance, database)
         where = hands.addresses.look()
         wish = self.asked.wish if self.asked and at < self.asked.until else None
+        installed = mounted and hands.database.is_installed()
         return Seen(
             mounted=mounted,
-            installed=mounted and hands.database.is_installed(),
+            installed=installed,
+            aside=mounted and not installed and bool(quarantines(self.config.data_folder)),
             view=memory.view,
             view_at=memory.view_at,
             doubt=memory.doubt != "",

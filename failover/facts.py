@@ -81,6 +81,7 @@ class Wish(Enum):
 class Seen:
     """What this member knows when it decides. None: not known, or not seen in time.
 
+    aside                      there are no data here because they were moved aside to be filled again
     view, view_at, doubt       the record at the last successful read, when that was sent, and whether a change was
                                asked for since whose outcome is not known
     changed_at                 when `alive` was last seen to change, or when this member began to look
@@ -97,6 +98,7 @@ class Seen:
 
     mounted: bool = True
     installed: bool = True
+    aside: bool = False
     view: View | None = None
     view_at: float = 0.0
     doubt: bool = False

@@ -164,10 +164,21 @@ def _diverged(state: State, seen: Seen, record: Record, replica: Replica, before
 
 def _off(state: State, seen: Seen, record: Record, now: float) -> Decision:
     state = _unfit(state)
+    if seen.aside:
+        return _refill(state, seen, record, now)
     if seen.failed_starts >= BROKEN_STARTS and not record.paused and seen.peer_now(now) is not None:
         why = f"mariadbd failed to start {seen.failed_starts} times: moving the data aside and filling it again"
         return Decision(state, (*_forward(seen, record), Do.RESEED), why, alarm=True)
     return Decision(state, (*_forward(seen, record), Do.START_SLAVE), f"starting mariadbd to follow {record.holder}")
+
+
+def _refill(state: State, seen: Seen, record: Record, now: float) -> Decision:
+    """Filling was interrupted. An empty database would follow, too, and never get what is no longer in binary logs."""
+    if record.paused or seen.peer_now(now) is None:
+        why = "the pair is paused" if record.paused else f"{record.holder} does not answer"
+        return Decision(state, _forward(seen, record), f"the data were moved aside, filling waits: {why}", alarm=True)
+    actions = (*_forward(seen, record), Do.RESEED)
+    return Decision(state, actions, f"filling this member from {record.holder}", alarm=True)
 
 
 def _forward(seen: Seen, record: Record) -> tuple[Do, ...]:
@@ -199,6 +210,8 @@ def _forced(me: Me, state: State, seen: Seen, record: Record, now: float) -> Dec
     silence = now - seen.changed_at
     if silence < FRESH:
         return Decision(state, (Do.WISH_DONE,), f"refused: {record.holder} is alive; use `pair switchover`")
+    if not seen.installed:
+        return Decision(state, (Do.WISH_DONE,), "refused: there are no data here", alarm=True)
     if seen.instance is None:
         return Decision(state, (Do.START_SLAVE,), "forced takeover: starting mariadbd first", soon=True)
     if not seen.powered_off:

@@ -45,7 +45,7 @@ def quarantine(data_folder: Path) -> Path:
     """
     if not data_folder.exists():
         raise ReseedError(f"there is no database in {data_folder}")
-    for older in _quarantines(data_folder):
+    for older in quarantines(data_folder):
         _keep_logs_only(older)
     place = data_folder.with_name(f"{data_folder.name}.quarantine-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
     data_folder.rename(place)
@@ -124,7 +124,7 @@ def _size(peer: PeerClient) -> int:
 
 def _make_room(data_folder: Path, needed: int) -> None:
     """The oldest goes first. If the copy still does not fit, mbstream says so."""
-    for place in _quarantines(data_folder):
+    for place in quarantines(data_folder):
         if _free(data_folder) < needed:
             _keep_logs_only(place)
 
@@ -134,7 +134,7 @@ def _free(data_folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-def _quarantines(data_folder: Path) -> list[Path]:
+def quarantines(data_folder: Path) -> list[Path]:
     """The oldest first."""
     return sorted(data_folder.parent.glob(f"{data_folder.name}.quarantine-*"))
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from components.logins import UnreachableError
+from failover.mariadb import SEEDED
 from scripts import hosts, local_stack, localcloud
 from scripts.database_pair import Look, Pair
 from scripts.drills import clients
@@ -188,6 +189,17 @@ def test_a_member_is_filled_again_when_a_person_wants_it(cluster: Cluster, cours
     assert "only the other one" in pair(cluster, "rejoin", "--member", scene.main).stderr
     assert pair(cluster, "rejoin").returncode == 0
     until(lambda: int(cluster.on(scene.backup, quarantined)) > before, PATIENCE, "data moved aside")
+
+
+def test_a_member_that_was_to_be_filled_again_when_its_agent_died_is_filled_by_the_next(
+    cluster: Cluster, course: Course
+) -> None:
+    """An empty database that follows would never get what the holder's binary logs no longer have."""
+    backup = course.scene.backup
+    cluster.on(backup, "sudo systemctl stop m2-agent && sudo systemctl kill --signal=KILL m2-mariadbd")
+    cluster.on(backup, "sudo mv /srv/database/mysql /srv/database/mysql.quarantine-0 && sudo systemctl start m2-agent")
+    return_home(course, [])
+    assert cluster.on(backup, f"sudo cat /srv/database/mysql/{SEEDED}")
 
 
 def test_all_hosts_of_the_pair_are_rebooted_under_load_one_after_the_other(cluster: Cluster, course: Course) -> None:

@@ -260,6 +260,7 @@ class Member:
         memory = self.memory
         return Seen(
             installed=self.installed,
+            aside=not self.installed and bool(self.quarantined),
             view=memory.view,
             view_at=memory.view_at,
             doubt=memory.doubt != "",

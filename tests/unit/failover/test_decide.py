@@ -249,3 +249,17 @@ def test_the_first_record_needs_two_databases_without_a_past() -> None:
     assert swapped(main(replace(new, peer_at=NOW - 9))) is None
     assert swapped(main(replace(new, installed=True, instance="mariadbd", database=FOLLOWING))) is None
     assert swapped(main(replace(new, peer=THEIRS))) is None
+
+
+def test_data_that_were_moved_aside_are_filled_again_and_never_begun_anew() -> None:
+    gone = follower(instance=None, database=None, installed=False, aside=True)
+    assert Do.RESEED in backup(gone).actions
+    silent = backup(replace(gone, peer=None))
+    assert not {Do.RESEED, Do.START_SLAVE} & set(silent.actions)
+    assert silent.alarm
+    assert Do.START_SLAVE in backup(replace(gone, aside=False)).actions, "the first start of a new pair"
+
+
+def test_nobody_takes_over_without_data() -> None:
+    dead = follower(instance=None, database=None, installed=False, wish=Wish.TAKEOVER, changed_at=NOW - 60)
+    assert backup(dead).actions == (Do.WISH_DONE,)
