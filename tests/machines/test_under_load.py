@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cache
 
 import pytest
 import yaml
@@ -26,6 +27,9 @@ LIMITS = {"calls": 10_000, "cps": 1000}
 
 RATE = 100
 """Calls a second while a core dies; half of what the whole path carries on two busy CPUs."""
+
+SET_UP_S = 0.1
+"""A call can be lost with its balancer so long: from its INVITE to its ACK, with all the ways between."""
 
 DEAD_CORE_S = 5.0
 VRRP_CUT_S = 90.0
@@ -52,6 +56,7 @@ def cluster(no_cloud: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         localcloud.down()
 
 
+@cache
 def sip(cluster: Cluster) -> str:
     return str(cluster.outputs()["sip_address"])
 
@@ -126,7 +131,7 @@ def test_a_balancer_that_dies_costs_no_call_but_those_that_it_was_setting_up(clu
             dead.enter_context(faults.power(f"{NAME}-balancer-1", seconds=LONGEST_S))
 
         outcome = calls(cluster, 50, 45.0, strike, talk=30.0)
-        assert outcome.failed <= outcome.rate / 10, "more than it can have had in its hands"
+        assert outcome.failed <= outcome.rate * SET_UP_S, "more than it can have had in its hands"
         assert holder(cluster) == f"{NAME}-balancer-2"
     until(lambda: holder(cluster) == f"{NAME}-balancer-1", 90, "the address returns")
     until(lambda: calls(cluster, 1, 1.0).failed == 0, 30, "calls through balancer-1")
@@ -138,7 +143,7 @@ def test_balancers_that_do_not_hear_each_other_do_not_fight_over_the_address(clu
         outcome = calls(cluster, 20, VRRP_CUT_S)
         print(f"{len(seen.result()) - 1} moves: {' -> '.join(seen.result())}")
         assert len(seen.result()) - 1 <= 2
-        assert outcome.failed == 0
+        assert outcome.failed <= 2 * outcome.rate * SET_UP_S, "more than both moves can have met in set-up"
     until(lambda: holder(cluster) == f"{NAME}-balancer-1", 60, "the address is with the preferred one")
 
 
