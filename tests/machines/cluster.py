@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -80,6 +82,11 @@ class Cluster:
         """What MariaDB answers on a database host, as root on its socket."""
         return self.on(host, f'sudo mariadb -N -e "{query}"').strip()
 
+    def records(self, host: str, since: int) -> int:
+        """The calls that began since then (see `next_second`), by a host's own table."""
+        begun = f"began >= FROM_UNIXTIME({since})"
+        return int(self.sql(host, f"SET time_zone = '+00:00'; SELECT COUNT(*) FROM m2.calls WHERE {begun}"))  # noqa: S608
+
     def program(self, host: str) -> str:
         """What `up` sends to a host's `python3 -`, made again from settings and addresses."""
         config, outputs = self._config(), self.outputs()
@@ -107,6 +114,13 @@ class Cluster:
         crypter = Crypter(str(salt_of(self.file)), passphrase)
         given = load_stack_file(self.file, crypter).config
         return wire(settings(load_project(stack.PROJECT), self.name, given))[0]
+
+
+def next_second() -> int:
+    """The records of calls that are made from now on began at or after this time, and no others."""
+    begin = math.ceil(time.time())
+    time.sleep(begin - time.time())
+    return begin
 
 
 def _today() -> date:

@@ -6,7 +6,6 @@ One cluster for all tests, in the order of this file; each leaves it as it found
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import pytest
 
 from scripts import calls, gui, local_stack, localcloud, signalling
 from scripts.engines import StackError
-from tests.machines.cluster import ADMINS, CARRIER, STRANGER, Cluster, answering, sip_answers
+from tests.machines.cluster import ADMINS, CARRIER, STRANGER, Cluster, answering, next_second, sip_answers
 from tests.machines.lab import until
 from tests.machines.sip_requests import request
 
@@ -61,18 +60,6 @@ def shown(cluster: Cluster, path: str) -> Any:
     return gui.ask(cluster.outputs(), path)
 
 
-def next_second() -> int:
-    """The records of calls that are made from now on began at or after this time, and no others."""
-    begin = math.ceil(time.time())
-    time.sleep(begin - time.time())
-    return begin
-
-
-def records(cluster: Cluster, host: str, since: int) -> int:
-    begun = f"began >= FROM_UNIXTIME({since})"
-    return int(cluster.sql(host, f"SET time_zone = '+00:00'; SELECT COUNT(*) FROM m2.calls WHERE {begun}"))  # noqa: S608
-
-
 def checksums(cluster: Cluster, host: str) -> str:
     return cluster.sql(host, "CHECKSUM TABLE " + ", ".join(f"m2.{table}" for table in TABLES))
 
@@ -84,7 +71,7 @@ def test_calls_with_media_go_through_and_each_has_one_record_everywhere(cluster:
     assert made.packets_sent > 30 * 20
     assert made.packets_returned == made.packets_sent
     for host in ("database-1", "database-2"):
-        until(lambda host=host: records(cluster, host, begin) == 30, 15, f"30 records on {host}")  # type: ignore[misc]
+        until(lambda host=host: cluster.records(host, begin) == 30, 15, f"30 records on {host}")  # type: ignore[misc]
     moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(begin))
     page = shown(cluster, f"api/calls?limit=1000&from={moment}")
     assert page["reading"] == "database-2"

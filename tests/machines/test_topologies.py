@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +16,7 @@ from components.logins import ASK_AGENT
 from scripts import calls, gui, local_stack, localcloud
 from scripts.cloud_api import LocalCloudError, power
 from stacks.settings import TopologyName
-from tests.machines.cluster import CARRIER, STRANGER, Cluster, sip_answers
+from tests.machines.cluster import CARRIER, STRANGER, Cluster, next_second, sip_answers
 from tests.machines.lab import until
 
 pytestmark = pytest.mark.machines
@@ -88,21 +87,9 @@ def wait_for_call(address: str) -> None:
     until(lambda: call(address, 1).answered == 1, 120, f"a call to {address} is answered")
 
 
-def next_second() -> int:
-    """The records of calls that are made from now on began at or after this time, and no others."""
-    begin = math.ceil(time.time())
-    time.sleep(begin - time.time())
-    return begin
-
-
 def databases(cluster: Cluster) -> list[str]:
     roles = cluster.outputs()["ssh"]["roles"]
     return sorted(host for host in roles if "database" in roles[host])
-
-
-def records(cluster: Cluster, host: str, since: int) -> int:
-    begun = f"began >= FROM_UNIXTIME({since})"
-    return int(cluster.sql(host, f"SET time_zone = '+00:00'; SELECT COUNT(*) FROM m2.calls WHERE {begun}"))  # noqa: S608
 
 
 def test_calls_with_media_go_through_and_each_has_one_record_on_every_database(cluster: Cluster) -> None:
@@ -114,7 +101,7 @@ def test_calls_with_media_go_through_and_each_has_one_record_on_every_database(c
         assert made.packets_returned == made.packets_sent > CALLS * 10
     wanted = CALLS * len(addresses)
     for host in databases(cluster):
-        until(lambda host=host: records(cluster, host, begin) == wanted, 30, f"{wanted} records on {host}")  # type: ignore[misc]
+        until(lambda host=host: cluster.records(host, begin) == wanted, 30, f"{wanted} records on {host}")  # type: ignore[misc]
 
 
 def test_the_gui_reads_the_backup_or_the_only_database(cluster: Cluster) -> None:
@@ -152,7 +139,7 @@ def check_service(cluster: Cluster, host: str) -> None:
         wait_for_call(address)
         assert call(address, CALLS).answered == CALLS
     wanted = (CALLS + 1) * len(cluster.outputs()["sip_addresses"])
-    until(lambda: records(cluster, host, begin) >= wanted, 60, f"{wanted} records on {host}")
+    until(lambda: cluster.records(host, begin) >= wanted, 60, f"{wanted} records on {host}")
     until(lambda: gui_writer(cluster) == host, 60, f"the GUI shows {host} as the writer")
 
 

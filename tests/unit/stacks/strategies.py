@@ -33,6 +33,8 @@ def stack_files(draw: st.DrawFn, most_cores: int = 200) -> dict[str, Any]:
     network = draw(networks)
     cores = draw(st.integers(2, min(most_cores, core_limit(network))))
     first = draw(st.integers(20000, 40000))
+    ports = st.integers(1024, 19999).filter(lambda port: port not in RESERVED_PORTS)
+    sip_port, sip_tls_port = draw(st.lists(ports, min_size=2, max_size=2, unique=True))
     names = draw(st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta"]), unique=True))
     return {
         **REQUIRED,
@@ -42,7 +44,8 @@ def stack_files(draw: st.DrawFn, most_cores: int = 200) -> dict[str, Any]:
         "admins": {"ssh_from": draw(st.lists(outside, min_size=1, max_size=4)), "ssh_keys": [SSH_KEY]},
         "gui_from": draw(st.lists(outside, min_size=1, max_size=4)),
         "carriers": [{"name": name, "addresses": draw(st.lists(outside, min_size=1, max_size=4))} for name in names],
-        "sip_port": draw(st.integers(1024, 19999).filter(lambda port: port not in RESERVED_PORTS)),
+        "sip_port": sip_port,
+        "sip_tls_port": sip_tls_port,
         "rtp_ports": f"{first}-{first + draw(st.integers(2000, 20000))}",
         "protected": draw(st.booleans()),
         "rebuild": draw(st.dictionaries(st.sampled_from(["gui", "database-1", "core-2"]), st.integers(0, 9))),
