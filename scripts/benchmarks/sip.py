@@ -38,7 +38,7 @@ HELD_FOR_S = 60.0
 MEDIA_CALLS, MEDIA_RATE, MEDIA_TALK_S = 200, 20, 8.0
 RECORDS_DEADLINE_S = 120.0
 FIRST_CALL_DEADLINE_S = 120.0
-DISPATCHER = "/etc/kamailio/dispatcher.list"
+DISPATCHER = "/run/m2/dispatcher.list"
 
 Figures = dict[str, float]
 
