@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 import yaml
 
+from components.logins import LoginError
 from scripts import hosts, local_stack, localcloud
 from scripts.benchmarks import BenchmarkError, apart, packages_for_machines, say, table
 from scripts.benchmarks.classic import PACKAGES, Classic, classic
@@ -139,10 +140,19 @@ def _waited_for(peer: Classic) -> list[str]:
 def _missing(peer: Classic, run: str, acks: Sequence[Ack]) -> int:
     main, deadline = peer.scene.main, time.monotonic() + CATCH_UP
     while True:
-        missing = lost(acks, {main: checking.rows(peer.scene.hosts, main, run)})[main]
+        missing = lost(acks, {main: _rows(peer, main, run)})[main]
         if not missing or time.monotonic() > deadline:
             return len(missing)
         time.sleep(1.0)
+
+
+def _rows(peer: Classic, main: str, run: str) -> set[tuple[str, int]]:
+    """Started anew when it stands still: what is lost is not what cannot be read for a while."""
+    try:
+        return checking.rows(peer.scene.hosts, main, run)
+    except LoginError:
+        peer.restart(main)
+        return checking.rows(peer.scene.hosts, main, run)
 
 
 def _show(measured: Mapping[str, Tries], api: Sequence[float]) -> None:
