@@ -52,6 +52,20 @@ def ensure(file: Path = FILE, topology: TopologyName = "full") -> None:
         save_stack_file(file, config, Crypter(new_salt(passphrase), passphrase))
 
 
+def change(file: Path, **settings: object) -> None:
+    """Other settings than those that `ensure` has written."""
+    document = yaml.safe_load(file.read_text())
+    document["config"] |= {f"m2:{name}": value for name, value in settings.items()}
+    write(file, yaml.safe_dump(document, sort_keys=False))
+
+
+def write(file: Path, text: str) -> None:
+    """At once: whoever reads it meanwhile gets what was there before, or this."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text)
+    fresh.replace(file)
+
+
 def _fits(file: Path, passphrase: str) -> bool:
     salt = salt_of(file)
     if salt is None:

@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from localcloud.machines.machine import Guest
 from scripts import calls, local_stack, localcloud, signalling
@@ -249,7 +247,8 @@ def _cluster() -> Iterator[Cluster]:
     localcloud.up(lambda _: None)
     try:
         local_stack.ensure(file)
-        _without_limits(file)
+        # What a core can do, not what it takes on.
+        local_stack.change(file, cores=CORES, core_limits={"calls": HELD, "cps": max(RATES)})
         use_local_cloud()
         bring_up(STACK, file)
         cluster = Cluster(read_outputs(STACK, file)["sip_address"])
@@ -257,13 +256,6 @@ def _cluster() -> Iterator[Cluster]:
         yield cluster
     finally:
         localcloud.down()
-
-
-def _without_limits(file: Path) -> None:
-    """What a core can do, not what it takes on."""
-    document = yaml.safe_load(file.read_text())
-    document["config"] |= {"m2:cores": CORES, "m2:core_limits": {"calls": HELD, "cps": max(RATES)}}
-    file.write_text(yaml.safe_dump(document, sort_keys=False))
 
 
 def _wait_for_call(cluster: Cluster) -> None:

@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-import yaml
 
 from components.logins import LoginError
-from scripts import hosts, local_stack, localcloud
+from scripts import local_stack, localcloud
 from scripts.benchmarks import BenchmarkError, apart, packages_for_machines, say, table
 from scripts.benchmarks.classic import PACKAGES, Classic, classic
-from scripts.database_pair import Pair
 from scripts.drills import checking, clients, timeline
-from scripts.drills.breaking import LocalBreaker
 from scripts.drills.clients import Ack
 from scripts.drills.course import Course, run_drill
-from scripts.drills.scenes import DRILLS, Drill, Scene
+from scripts.drills.scenes import DRILLS, Drill, Scene, of_local_stack
 from scripts.drills.verdict import both_seconds, lost
 from scripts.local_stack import STACK
 from scripts.stack import bring_up
@@ -85,11 +82,9 @@ def _bring_up() -> Scene:
     localcloud.up(lambda _: None)
     file = localcloud.STATE.parent / f"Pulumi.{STACK}.yaml"
     local_stack.ensure(file)
-    document = yaml.safe_load(file.read_text())
-    document["config"]["m2:cores"] = 2
-    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    local_stack.change(file, cores=2)
     bring_up(STACK, file)
-    return Scene(Pair(hosts.of_stack(STACK, file)), LocalBreaker(STACK), "database-1", "database-2", "gui")
+    return of_local_stack(file)
 
 
 def _try_all(faults: Sequence[str], tries: int, work: Callable[[Drill], Outcome]) -> dict[str, list[Outcome]]:

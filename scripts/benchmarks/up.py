@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from localcloud.engine.run import Request
 from scripts import calls, local_stack, localcloud
@@ -55,9 +54,7 @@ class Course:
         return self.seconds[what]
 
     def set_cores(self, cores: int) -> None:
-        document = yaml.safe_load(self.file.read_text())
-        document["config"]["m2:cores"] = cores
-        self.file.write_text(yaml.safe_dump(document, sort_keys=False))
+        local_stack.change(self.file, cores=cores)
 
     def up(self, cores: int) -> None:
         """From an empty stack."""

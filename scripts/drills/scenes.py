@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from scripts.database_pair import Pair
-from scripts.drills.breaking import Breaker, Broken, killed, without_quorum
-from scripts.hosts import Hosts
+from scripts.drills.breaking import Breaker, Broken, LocalBreaker, killed, without_quorum
+from scripts.hosts import Hosts, of_stack
+from scripts.local_stack import STACK
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class Scene:
     def members(self) -> tuple[str, str]:
         """Main and backup."""
         return self.main, self.backup
+
+
+def of_local_stack(file: Path) -> Scene:
+    """The full topology on the local cloud. Raises StackError, LoginError."""
+    pair = Pair(of_stack(STACK, file))
+    return Scene(pair, LocalBreaker(STACK), "database-1", "database-2", "gui")
 
 
 @dataclass(frozen=True)

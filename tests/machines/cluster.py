@@ -14,14 +14,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.bundle import Renderer
 from components.clouds.hetzner import Hetzner
 from localcloud.engine import run as embedded
 from localcloud.engine.crypter import Crypter
 from localcloud.engine.stackfile import load_project, load_stack_file, salt_of, settings, wire
 from scripts import local_stack, localcloud, report, stack
+from scripts.drills.course import Result
 from scripts.engines import Embedded
 from stacks.secrets import StackSecrets
 from stacks.settings import parse
@@ -62,13 +61,11 @@ class Cluster:
     def with_settings(self, **changes: Any) -> Iterator[None]:
         """Other settings for a while; nothing is brought up, neither before nor after."""
         before = self.file.read_text()
-        document = yaml.safe_load(before)
-        document["config"] |= {f"m2:{key}": value for key, value in changes.items()}
-        self.file.write_text(yaml.safe_dump(document, sort_keys=False))
+        local_stack.change(self.file, **changes)
         try:
             yield
         finally:
-            self.file.write_text(before)
+            local_stack.write(self.file, before)
 
     def server(self, host: str) -> dict[str, Any]:
         """Its line in the local cloud's own list: id, name, state, addresses."""
@@ -114,6 +111,25 @@ class Cluster:
         crypter = Crypter(str(salt_of(self.file)), passphrase)
         given = load_stack_file(self.file, crypter).config
         return wire(settings(load_project(stack.PROJECT), self.name, given))[0]
+
+
+@contextmanager
+def brought_up(folder: Path, **settings: object) -> Iterator[Cluster]:
+    """The full topology with these settings, on a local cloud that ends with the block; its file is in `folder`."""
+    localcloud.up()
+    try:
+        made = Cluster(folder / f"Pulumi.{NAME}.yaml")
+        local_stack.ensure(made.file)
+        local_stack.change(made.file, **settings)
+        made.up()
+        yield made
+    finally:
+        localcloud.down()
+
+
+def told(result: Result) -> str:
+    """What happened in a drill, for the message of a failed test."""
+    return "\n".join(f"{e.at - result.fault_at:+.2f} {e.who}: {e.what}" for e in result.timeline)
 
 
 def next_second() -> int:

@@ -15,6 +15,7 @@ from scripts.drills.breaking import killed
 from scripts.drills.clients import Clients
 from scripts.drills.scenes import Scene
 from tests.machines.broken_agent import HANGS
+from tests.machines.lab import until
 
 CUT, DEAD = 16.0, 12.0
 """Seconds for which the holder is cut off, so that both might write for a while, and without power, before it boots."""
@@ -56,7 +57,7 @@ def late_bid(scene: Scene, journal: Clients) -> None:
     holder, backup = journal.acks[-1].server, scene.backup
     scene.hosts.logins.output(backup, f"sudo touch {HANGS}")
     with scene.breaker.isolate(scene.main):
-        _until(lambda: scene.hosts.logins.run(backup, f"test -e {HANGS}").returncode != 0, "the backup hangs")
+        until(lambda: scene.hosts.logins.run(backup, f"test -e {HANGS}").returncode != 0, PATIENCE, "the backup hangs")
     _until_written(journal, holder)
     scene.hosts.logins.output(backup, "sudo systemctl kill --signal=CONT m2-agent")
     time.sleep(2.0)
@@ -154,11 +155,4 @@ def _until_written(journal: Clients, server: int) -> None:
         acked = [ack.acked for ack in journal.acks if ack.server == server and ack.acked > since]
         return bool(acked) and acked[-1] - acked[0] > 2.0
 
-    _until(written, "writes")
-
-
-def _until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s: {what}"
-        time.sleep(0.1)
+    until(written, PATIENCE, "writes")

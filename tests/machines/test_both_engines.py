@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from localcloud.engine.run import Request
 from scripts import faults, hosts, local_stack, localcloud, report, stack
@@ -37,12 +36,6 @@ def file(no_cloud: None, tmp_path: Path) -> Iterator[Path]:
         localcloud.down()
 
 
-def change(file: Path, **settings: object) -> None:
-    document = yaml.safe_load(file.read_text())
-    document["config"] |= {f"m2:{name}": value for name, value in settings.items()}
-    file.write_text(yaml.safe_dump(document, sort_keys=False))
-
-
 def changes(engine: Engine) -> list[str]:
     return list(report.lines(engine.preview()))
 
@@ -54,15 +47,15 @@ def operations(plan: dict[str, Any]) -> dict[str, str]:
 def test_each_engine_sees_no_change_after_the_other(file: Path) -> None:
     cli = choose(localcloud.PROJECT, local_stack.STACK, file, local=True)
     embedded = Embedded(Request(localcloud.PROJECT, local_stack.STACK, file))
-    change(file, cores=2)
+    local_stack.change(file, cores=2)
     assert operations(cli.preview()) == operations(embedded.preview())
     cli.up(stack.say)
     assert (changes(cli), changes(embedded)) == ([], [])
-    change(file, cores=3)
+    local_stack.change(file, cores=3)
     assert operations(cli.preview()) == operations(embedded.preview())
     embedded.up(stack.say)
     assert (changes(cli), changes(embedded)) == ([], [])
-    change(file, cores=2)
+    local_stack.change(file, cores=2)
     cli.up(stack.say)
     assert (changes(cli), changes(embedded)) == ([], [])
     cli.destroy(stack.say)
@@ -75,12 +68,12 @@ def databases() -> dict[str, int]:
 
 def test_hooks_release_each_member_before_the_cli_replaces_it_and_refuse_when_the_pair_is_broken(file: Path) -> None:
     cli = choose(localcloud.PROJECT, local_stack.STACK, file, local=True)
-    change(file, cores=2)
+    local_stack.change(file, cores=2)
     cli.up(stack.say)
     pair = Pair(hosts.of_stack(local_stack.STACK, file))
     pair.until(lambda look: not look.troubles, WHOLE_S, "the pair is born")
     before = databases()
-    change(file, rebuild={"database-1": 1, "database-2": 1})
+    local_stack.change(file, rebuild={"database-1": 1, "database-2": 1})
     with faults.power(f"{local_stack.STACK}-database-2"):
         with pytest.raises(StackError, match="accept-degraded"):
             cli.up(stack.say)

@@ -13,19 +13,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-import yaml
 
 from components.logins import UnreachableError
-from scripts import hosts, local_stack, localcloud
-from scripts.database_pair import Look, Pair
+from scripts import local_stack, localcloud
+from scripts.database_pair import Look
 from scripts.drills import clients
-from scripts.drills.breaking import LocalBreaker
 from scripts.drills.clients import Clients
-from scripts.drills.course import Course, Result, conclude, epochs_between, return_home, run_drill
+from scripts.drills.course import Course, conclude, epochs_between, return_home, run_drill
 from scripts.drills.nemesis import run_nemesis
-from scripts.drills.scenes import DRILLS, Scene
+from scripts.drills.scenes import DRILLS, of_local_stack
 from scripts.engines import StackError
-from tests.machines.cluster import NAME, Cluster
+from tests.machines.cluster import NAME, Cluster, brought_up, told
 from tests.machines.lab import until
 
 pytestmark = pytest.mark.machines
@@ -43,42 +41,21 @@ TAKEN_OVER = ("power", "freeze", "cut", "api")
 @pytest.fixture(scope="module")
 def cluster(no_cloud: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The full topology with as few cores as it may have."""
-    file = tmp_path_factory.mktemp("stack") / f"Pulumi.{NAME}.yaml"
-    localcloud.up()
-    try:
-        local_stack.ensure(file)
-        made = Cluster(file)
-        change(made, cores=2)
-        made.up()
+    with brought_up(tmp_path_factory.mktemp("stack"), cores=2) as made:
         yield made
-    finally:
-        localcloud.down()
 
 
 @pytest.fixture
 def course(cluster: Cluster) -> Iterator[Course]:
     """A run of its own on a pair that is whole."""
-    pair = Pair(hosts.of_stack(NAME, cluster.file))
-    made = Course(Scene(pair, LocalBreaker(NAME), "database-1", "database-2", "gui"), secrets.token_hex(4), print)
+    made = Course(of_local_stack(cluster.file), secrets.token_hex(4), print)
     return_home(made, [])
     yield made
     return_home(made, [])
 
 
-def change(cluster: Cluster, **changes: object) -> None:
-    """Other settings from now on; nothing is brought up."""
-    document = yaml.safe_load(cluster.file.read_text())
-    document["config"] |= {f"m2:{key}": value for key, value in changes.items()}
-    cluster.file.write_text(yaml.safe_dump(document, sort_keys=False))
-
-
 def is_alone(look: Look) -> bool:
     return look.record is not None and look.record["mode"] == "SINGLE"
-
-
-def told(result: Result) -> str:
-    """For the message of a failed test."""
-    return "\n".join(f"{e.at - result.fault_at:+.2f} {e.who}: {e.what}" for e in result.timeline)
 
 
 @contextmanager
@@ -250,7 +227,7 @@ def test_both_members_change_in_one_up_one_after_the_other_under_load(
 ) -> None:
     before = course.scene.pair.look()
     servers = {server["name"]: server["id"] for server in localcloud.servers()}
-    change(cluster, **changes)
+    local_stack.change(cluster.file, **changes)
     with written(course) as journal:
         began = time.time()
         cluster.up()
@@ -267,13 +244,11 @@ def test_a_pair_that_is_not_whole_is_left_alone_until_somebody_says_that_this_re
     cluster: Cluster, course: Course
 ) -> None:
     servers = {server["name"]: server["id"] for server in localcloud.servers()}
-    before = cluster.file.read_text()
-    change(cluster, rebuild={"database-1": 1, "database-2": 2})
-    with course.scene.breaker.power("database-2"):
+    rebuild = {"database-1": 1, "database-2": 2}
+    with cluster.with_settings(rebuild=rebuild), course.scene.breaker.power("database-2"):
         with pytest.raises(StackError, match="accept-degraded"):
             cluster.up()
         assert {server["name"]: server["id"] for server in localcloud.servers()} == servers
-    cluster.file.write_text(before)
 
 
 @pytest.mark.parametrize("seed", [FIXED_SEED, random.SystemRandom().randrange(2**31)], ids=["fixed", "random"])

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from scripts import calls, gui, local_stack, localcloud, signalling
+from scripts import calls, gui, localcloud, signalling
 from scripts.engines import StackError
-from tests.machines.cluster import ADMINS, CARRIER, STRANGER, Cluster, answering, next_second, sip_answers
+from tests.machines.cluster import ADMINS, CARRIER, STRANGER, Cluster, answering, brought_up, next_second, sip_answers
 from tests.machines.lab import until
 from tests.machines.sip_requests import request
 
@@ -30,18 +30,10 @@ TABLES = ("calls", "cores")
 
 @pytest.fixture(scope="module")
 def cluster(no_cloud: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    file = tmp_path_factory.mktemp("stack") / "Pulumi.full-local.yaml"
-    localcloud.up()
-    try:
-        local_stack.ensure(file)
-        made = Cluster(file)
-        made.up()
-        with calls.callee():
-            until(lambda: call(made, 1, talk=0.0, timeout=4.0).answered == 1, 90, "a first call is answered")
-            until(lambda: in_sync(made), 120, "the main waits for the backup")
-            yield made
-    finally:
-        localcloud.down()
+    with brought_up(tmp_path_factory.mktemp("stack")) as made, calls.callee():
+        until(lambda: call(made, 1, talk=0.0, timeout=4.0).answered == 1, 90, "a first call is answered")
+        until(lambda: in_sync(made), 120, "the main waits for the backup")
+        yield made
 
 
 def call(cluster: Cluster, count: int, rate: int = 10, talk: float = 1.0, timeout: float = 30.0) -> calls.Calls:

@@ -11,13 +11,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from scripts import hosts, local_stack, localcloud
-from scripts.database_pair import Pair
 from scripts.drills import checking, clients
-from scripts.drills.breaking import LocalBreaker
 from scripts.drills.course import Course, Result, conclude, epochs_between, return_home
-from scripts.drills.scenes import Scene
-from tests.machines.cluster import NAME, Cluster
+from scripts.drills.scenes import of_local_stack
+from tests.machines.cluster import Cluster, brought_up, told
 from tests.machines.mutants import MUTANTS, SOUND, Build, Mutant, deployed
 from tests.machines.situations import Situation, fill_again
 
@@ -30,22 +27,13 @@ LOOKS = 5
 @pytest.fixture(scope="module")
 def cluster(no_cloud: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The full topology with as few cores as it may have."""
-    file = tmp_path_factory.mktemp("stack") / f"Pulumi.{NAME}.yaml"
-    localcloud.up()
-    try:
-        local_stack.ensure(file)
-        made = Cluster(file)
-        with made.with_settings(cores=2):
-            made.up()
-            yield made
-    finally:
-        localcloud.down()
+    with brought_up(tmp_path_factory.mktemp("stack"), cores=2) as made:
+        yield made
 
 
 @pytest.fixture
 def course(cluster: Cluster) -> Course:
-    scene = Scene(Pair(hosts.of_stack(NAME, cluster.file)), LocalBreaker(NAME), "database-1", "database-2", "gui")
-    return Course(scene, secrets.token_hex(4), print)
+    return Course(of_local_stack(cluster.file), secrets.token_hex(4), print)
 
 
 def live(course: Course, build: Build, situations: Sequence[Situation]) -> Result:
@@ -77,4 +65,4 @@ def test_a_broken_build_is_caught(course: Course, mutant: Mutant, monkeypatch: p
 
 def test_the_sound_build_passes_in_all_situations(course: Course) -> None:
     result = live(course, SOUND, [mutant.situation for mutant in MUTANTS])
-    assert result.failures == [], "\n".join(f"{e.at - result.fault_at:+.2f} {e.who}: {e.what}" for e in result.timeline)
+    assert result.failures == [], told(result)

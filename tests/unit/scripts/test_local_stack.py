@@ -61,3 +61,14 @@ def test_another_cloud_gets_new_keys_and_the_settings_of_the_person_stay(cloud: 
     assert new["m2:cores"] == "5"
     assert new["m2:root_secret"] != old["m2:root_secret"]
     assert parse(new).admins.ssh_keys == ["ssh-ed25519 AAAA second"]
+
+
+def test_changed_settings_leave_the_others_and_whoever_reads_meanwhile_alone(cloud: Path, tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.full-local.yaml"
+    local_stack.ensure(file)
+    old = read(file, cloud)
+    with file.open() as reader:
+        local_stack.change(file, cores=7, probe_interval=3)
+        assert yaml.safe_load(reader)["config"]["m2:cores"] == 3
+    assert read(file, cloud) == {**old, "m2:cores": "7", "m2:probe_interval": "3"}
+    assert list(tmp_path.glob("*.new")) == []
